@@ -1,0 +1,1 @@
+"""What Whorl is: the door, its rules, its log and its disk."""

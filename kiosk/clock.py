@@ -1,0 +1,93 @@
+"""Wall, boot and hub-anchored time; every caller is handed a clock, so tests own the hours."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+NS = 1_000_000_000
+# A quartz oscillator may drift this much between two contacts with the hub (100 ppm).
+DRIFT_PER_NS = 1e-4
+
+_STA_UNSYNC = 0x0040  # adjtimex(2): the kernel does not believe its clock
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Clock(Protocol):
+    """What the program asks of time; all in nanoseconds but `monotonic` (seconds)."""
+
+    @property
+    def boot(self) -> str:
+        """Identity of this boot of the machine; ticks of two boots never compare."""
+
+    def wall(self) -> int:
+        """UTC since 1970 as this machine believes it: evidence, never trusted for order."""
+
+    def ticks(self) -> int:
+        """Time since boot, suspend included (CLOCK_BOOTTIME)."""
+
+    def monotonic(self) -> float:
+        """Seconds for timers, cooldowns and back-off."""
+
+    def synced(self) -> bool:
+        """Whether the kernel says its wall clock is synchronised."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def __init__(self) -> None:
+        self.boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "unknown-boot"
+        self._libc = ctypes.CDLL(None)
+
+    def wall(self) -> int:
+        return time.time_ns()
+
+    def ticks(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def synced(self) -> bool:
+        # struct timex starts with `modes` (0 = only read), then three longs, then `status`.
+        timex = (ctypes.c_long * 32)()
+        if not hasattr(self._libc, "adjtimex") or self._libc.adjtimex(timex) < 0:
+            return False
+        status = ctypes.c_int.from_buffer(timex, 4 * ctypes.sizeof(ctypes.c_long))
+        return not status.value & _STA_UNSYNC
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """One good hub round trip of one boot: at `ticks` the hub's clock read `hub`."""
+
+    boot: str
+    ticks: int
+    hub: int
+    round_trip: int
+
+
+def effective(
+    wall: int, boot: str, ticks: int, anchor: Anchor | None, ceiling: int | None = None
+) -> tuple[int, int]:
+    """The interval (low, high) of UTC nanoseconds in which an event truly happened.
+
+    With an anchor of the same boot the wall clock is not used at all: hub time plus elapsed boot
+    time, give or take half the round trip and the drift since. Without one the wall clock is the
+    best there is, and `ceiling` (the hub's time of receipt) caps it, for nothing arrives before it
+    happened.
+    """
+    if anchor is not None and anchor.boot == boot:
+        elapsed = ticks - anchor.ticks
+        middle = anchor.hub + elapsed
+        slack = anchor.round_trip // 2 + int(abs(elapsed) * DRIFT_PER_NS)
+        low, high = middle - slack, middle + slack
+    else:
+        low = high = wall
+    if ceiling is not None:
+        low, high = min(low, ceiling), min(high, ceiling)
+    return low, high

@@ -1,0 +1,1 @@
+"""Files shipped with Whorl: fonts, words, the default configuration, sample people."""

@@ -1,0 +1,1 @@
+"""Agreement between kiosks: the wire, the fold, the client and the hub."""

@@ -1,0 +1,1 @@
+"""Pixels and touch: QML screens and the Python objects they show."""
