@@ -17,17 +17,7 @@ from drivers.packets import (
 )
 
 # ReadSysPara as a real R503 answered it: password verified, 200 slots, level 3, 128 bytes, 57600.
-R503_PARAMETERS = bytes.fromhex(
-    "EF01FFFFFFFF07001300"
-    + "0004"
-    + "0000"
-    + "00C8"
-    + "0003"
-    + "FFFFFFFF"
-    + "0002"
-    + "0006"
-    + "04ED"
-)
+R503_PARAMETERS = bytes.fromhex("EF01FFFFFFFF070013000004000000C80003FFFFFFFF0002000604ED")
 # VfyPwd with the factory password and GenImg, their checksums worked out by hand.
 VERIFY = bytes.fromhex("EF01FFFFFFFF0100071300000000001B")
 GEN_IMAGE = bytes.fromhex("EF01FFFFFFFF010003010005")

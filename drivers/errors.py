@@ -1,0 +1,296 @@
+"""Everything that can go wrong with a sensor, as one tree of exceptions.
+
+SensorError
+    TransportError: Disconnected, ResponseTimeout, PortBusy, PortMissing, PortForbidden, Cancelled
+    ProtocolError: ChecksumError, FrameError, UnexpectedReply
+    ConfirmationError (the module answered, with a code that is not 00):
+        NoFinger, ImageQuality (TooDry, TooWet, TooMessy, TooFewFeatures), EnrolMismatch,
+        TemplateNotFound, SlotOutOfRange, LibraryFull, WrongPassword, PasswordRequired,
+        FlashError, Refused
+    BindingError: SensorIdentityMismatch, LibraryMismatch
+    EnrolmentError: AlreadyEnrolled, SlotInUse, EnrolmentUnverified, EnrolmentTimeout
+"""
+# ruff: noqa: N818 - a condition ("Disconnected", "NoFinger") needs no "Error" to be understood
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Quality = Literal["dry", "wet", "smudged", "partial", "lifted"]
+
+
+class SensorError(Exception):
+    """Root of the tree; `sentence` and `advice` are for a volunteer, `str()` for the log."""
+
+    sentence: ClassVar[str] = "The fingerprint reader has a problem."
+    advice: ClassVar[str] = "Unplug the reader, plug it in again and wait ten seconds."
+
+    def __str__(self) -> str:
+        return super().__str__() or type(self).sentence
+
+
+# -- transport -------------------------------------------------------------------------------------
+
+
+class TransportError(SensorError):
+    """The bytes did not get through."""
+
+
+class Disconnected(TransportError):
+    """The port vanished or failed while it was open."""
+
+    sentence = "The fingerprint reader was unplugged."
+    advice = "Plug the reader's cable in again."
+
+
+class ResponseTimeout(TransportError):
+    """No reply, or only a part of one, within its deadline."""
+
+    sentence = "The fingerprint reader does not answer."
+
+
+class PortBusy(TransportError):
+    """Another program holds the port."""
+
+    sentence = "Another program is using the fingerprint reader."
+    advice = "Close the other program, or restart this computer."
+
+
+class PortMissing(TransportError):
+    """There is no such port."""
+
+    sentence = "No fingerprint reader is plugged in."
+    advice = "Plug the reader in, or check the port in the settings."
+
+
+class PortForbidden(TransportError):
+    """This user may not open the port."""
+
+    sentence = "This kiosk is not allowed to use the fingerprint reader."
+    advice = "Ask whoever set this computer up to add its user to the group `dialout`."
+
+
+class Cancelled(TransportError):
+    """The exchange was ended from another thread; the link is suspect afterwards."""
+
+    sentence = "The reading was stopped."
+    advice = "Start again when you are ready."
+
+
+# -- protocol --------------------------------------------------------------------------------------
+
+
+class ProtocolError(SensorError):
+    """Bytes came, but not the reply that was asked for."""
+
+    sentence = "The fingerprint reader's answer could not be understood."
+    advice = "Check that the reader's cable sits tight, then try again."
+
+
+class ChecksumError(ProtocolError):
+    """A frame of the right shape whose checksum is wrong."""
+
+
+class FrameError(ProtocolError):
+    """A header followed by what cannot be a frame."""
+
+
+class UnexpectedReply(ProtocolError):
+    """A sound frame of the wrong kind, from the wrong address, or of the wrong length."""
+
+
+# -- confirmation codes ----------------------------------------------------------------------------
+
+
+class ConfirmationError(SensorError):
+    """The module refused; `code` is its confirmation code (ZFM-20 manual, 6.4)."""
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        self.code = code
+        super().__init__(detail or f"{type(self).__name__}: confirmation code {code:#04x}")
+
+
+class NoFinger(ConfirmationError):
+    """Nothing lies on the sensor."""
+
+    sentence = "No finger was found."
+    advice = "Place a finger flat on the reader."
+
+
+class ImageQuality(ConfirmationError):
+    """A finger was there, but not a usable image of it; `quality` says how."""
+
+    quality: ClassVar[Quality] = "lifted"
+    sentence = "The finger was lifted too soon."
+    advice = "Keep the finger still on the reader until it is read."
+
+
+class TooDry(ImageQuality):
+    quality = "dry"
+    sentence = "The finger is too dry."
+    advice = "Breathe on the fingertip, then press a little harder."
+
+
+class TooWet(ImageQuality):
+    quality = "wet"
+    sentence = "The finger is too wet."
+    advice = "Dry the finger and the glass, then try again."
+
+
+class TooMessy(ImageQuality):
+    quality = "smudged"
+    sentence = "The picture of the finger is smudged."
+    advice = "Wipe the glass with a dry cloth and keep the finger still."
+
+
+class TooFewFeatures(ImageQuality):
+    quality = "partial"
+    sentence = "Too little of the finger was seen."
+    advice = "Put the finger flat on the middle of the glass."
+
+
+class EnrolMismatch(ConfirmationError):
+    """The two placements do not belong to one finger."""
+
+    sentence = "The two readings do not match."
+    advice = "Use the same finger, placed the same way, both times."
+
+
+class TemplateNotFound(ConfirmationError):
+    """The slot holds no template that can be read."""
+
+    sentence = "This fingerprint is not in the reader."
+    advice = "Enrol the finger again."
+
+
+class SlotOutOfRange(ConfirmationError):
+    """The slot lies beyond the library's end."""
+
+    sentence = "The fingerprint reader has no such place."
+    advice = "Tell whoever looks after this kiosk."
+
+
+class LibraryFull(ConfirmationError):
+    """No slot is free."""
+
+    sentence = "The fingerprint reader is full."
+    advice = "Remove people who have left, then enrol again."
+
+
+class WrongPassword(ConfirmationError):
+    """The module has another password."""
+
+    sentence = "The fingerprint reader wants another password."
+    advice = "Check the reader's password in the settings."
+
+
+class PasswordRequired(ConfirmationError):
+    """No password was verified since the module started: it has restarted by itself."""
+
+    sentence = "The fingerprint reader has restarted."
+    advice = "Wait a few seconds; it is being set up again."
+
+
+class FlashError(ConfirmationError):
+    """The module could not write or clear its flash."""
+
+    sentence = "The fingerprint reader could not save."
+    advice = "Try once more; if it fails again the reader must be replaced."
+
+
+class Refused(ConfirmationError):
+    """Any other code."""
+
+    sentence = "The fingerprint reader refused."
+    advice = "Try again; if it keeps refusing, tell whoever looks after this kiosk."
+
+
+# -- binding ---------------------------------------------------------------------------------------
+
+
+class BindingError(SensorError):
+    """The sensor works, but it is not the one, or not in the state, that the records speak of."""
+
+
+class SensorIdentityMismatch(BindingError):
+    """The stamp on the sensor belongs to another sensor."""
+
+    sentence = "This is a different fingerprint reader."
+    advice = "Plug the old reader in again, or let an administrator adopt this one."
+
+
+class LibraryMismatch(BindingError):
+    """The sensor's stamp or library is damaged, or is not what the records say."""
+
+    sentence = "The fingerprints in the reader do not fit this kiosk's records."
+    advice = "Let an administrator look at the reader's page before anyone uses it."
+
+
+# -- enrolment -------------------------------------------------------------------------------------
+
+
+class EnrolmentError(SensorError):
+    """A finger was not enrolled, and the library is as it was before."""
+
+    sentence = "The finger was not enrolled."
+    advice = "Start again."
+
+
+class AlreadyEnrolled(EnrolmentError):
+    """The first placement was found in `slot`, with comparison score `score`."""
+
+    sentence = "This finger is already enrolled."
+    advice = "See who it belongs to, or use another finger."
+
+    def __init__(self, slot: int, score: int = 0) -> None:
+        self.slot = slot
+        self.score = score
+        super().__init__(f"finger already enrolled in slot {slot}")
+
+
+class SlotInUse(EnrolmentError):
+    """`slot` holds a template already; storing there would destroy it."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        super().__init__(f"slot {slot} holds a template already")
+
+
+class EnrolmentUnverified(EnrolmentError):
+    """The template was stored, but the last placement did not find it; it was deleted again."""
+
+    sentence = "The reader did not recognise the finger it had just learnt."
+    advice = "Enrol again, with the same finger from start to end."
+
+
+class EnrolmentTimeout(EnrolmentError):
+    """Nobody placed, or lifted, the finger in time."""
+
+    sentence = "No finger was placed in time."
+    advice = "Start again when the person is at the reader."
+
+
+_BY_CODE: dict[int, type[ConfirmationError]] = {
+    0x02: NoFinger,
+    0x03: ImageQuality,
+    0x04: TooDry,
+    0x05: TooWet,
+    0x06: TooMessy,
+    0x07: TooFewFeatures,
+    0x09: TemplateNotFound,
+    0x0A: EnrolMismatch,
+    0x0B: SlotOutOfRange,
+    0x0C: TemplateNotFound,
+    0x11: FlashError,
+    0x13: WrongPassword,
+    0x15: ImageQuality,
+    0x18: FlashError,
+    0x1F: LibraryFull,
+    0x21: PasswordRequired,
+}
+
+
+def confirmation_error(code: int, instruction: int) -> ConfirmationError:
+    """The exception for a confirmation code other than 00, given in answer to `instruction`."""
+    kind = _BY_CODE.get(code, Refused)
+    return kind(code, f"instruction {instruction:#04x} answered {code:#04x} ({kind.__name__})")
