@@ -1,0 +1,436 @@
+"""The fold: from a set of events to rows of attendance, the same on every kiosk and hub.
+
+A row is a pure function of the set of its own events (`kiosk.model.ROW_KINDS` of one session and
+person) and of the session's late limit. Order, repetition and the way they came do not matter.
+
+Settled here, because many hands must agree on it:
+
+* Nothing raises on what an event holds. An override whose status is none of present, late, excused
+  and absent, or whose arrival or departure is no integer, and a retract without a target that is an
+  event of the row, are not understood and decide nothing; what they saw still counts as seen. A
+  check-in is never lost to its data: a direction that is not "auto" is that of its kind.
+* A quarantined event decides nothing, proves nothing, and passes on no knowledge.
+* A rank speaks only for staff: a retract by nobody of rank undoes its own author's event alone.
+  Author means the same member of staff or, when neither event is by staff, the same incarnation of
+  the same device.
+* Ties between winners go to the greatest id. If forged events know each other in a ring, so that
+  no head is left, all live overrides are heads.
+* What an `absent` winner knew is refuted: arrival, and late or not, come from the other check-ins.
+  A row that stays absent has neither arrival nor departure; its presence is folded all the same.
+* A person has left only if a check-out surely followed every check-in: by intervals that do not
+  touch, or because it knew them. All else is inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from kiosk.model import EVIDENCE, ROW_KINDS, Attendance, Entry, Flag, Kind, Presence, Status
+from sync.causality import Causality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from kiosk.model import Event, Session
+
+    Key = tuple[str, str]
+    Interval = tuple[int, int]
+
+# What an override may say, from the least destructive to the most.
+_MILDNESS = {"present": 4, "late": 3, "excused": 2, "absent": 1}
+_CHECK_IN = Kind.CHECK_IN.value
+
+
+def fold_row(
+    session: Session | None,
+    person: str,
+    entries: Iterable[Entry],
+    session_id: str | None = None,
+) -> Attendance:
+    """The row of `person` in `session`, folded from that row's entries in any order.
+
+    `session` gives the late limit; None is a session not known here, in which nobody is late, and
+    whose id is then `session_id`. Entries of other kinds are passed over. An id that comes more
+    than once counts once: an entry with an envelope replaces one without, of two without the last
+    is taken, and several envelopes (a hub was restored) intersect their intervals; if they have
+    nothing in common the hull is taken and flagged `time_uncertain`, and the verdict and rank
+    received last hold.
+    """
+    log = _Log()
+    for entry in entries:
+        if entry.event.kind in ROW_KINDS:
+            log.add(entry)
+    key = (session.id if session else session_id or "", person)
+    return _folded(key, session.late_at if session else None, log)
+
+
+def saw_for_decision(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """What a decision made in sight of these entries, all of its row, must carry as `saw`."""
+    return tuple(sorted({entry.event.id for entry in entries}))
+
+
+def saw_for_scan(attendance: Attendance | None) -> tuple[str, ...]:
+    """What a check-in or check-out must carry as `saw`: the decision held as winning, if any."""
+    return (attendance.winner,) if attendance is not None and attendance.winner else ()
+
+
+class Fold:
+    """Many rows, kept up to date entry by entry; at any moment equal to `fold_row` of each.
+
+    A row is worked out when it is asked for, once after each change. Not thread-safe.
+    """
+
+    def __init__(self, sessions: Mapping[str, Session] | None = None) -> None:
+        self._sessions = dict(sessions or {})
+        self._logs: dict[Key, _Log] = {}
+        self._rows: dict[Key, Attendance] = {}
+        self._stale: set[Key] = set()
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The sessions by id, for their late limits; assign a new mapping to change them."""
+        return MappingProxyType(self._sessions)
+
+    @sessions.setter
+    def sessions(self, sessions: Mapping[str, Session]) -> None:
+        before, self._sessions = self._sessions, dict(sessions)
+        self._stale.update(k for k in self._logs if before.get(k[0]) != sessions.get(k[0]))
+
+    @property
+    def rows(self) -> Mapping[Key, Attendance]:
+        """Every row that has an event, by (session id, person id)."""
+        for key in self._stale:
+            self._rows[key] = self._fold(key)
+        self._stale.clear()
+        return MappingProxyType(self._rows)
+
+    def row(self, session: str, person: str) -> Attendance | None:
+        """The row of these two ids; None if no event of it was applied."""
+        key = (session, person)
+        if key in self._stale:
+            self._rows[key] = self._fold(key)
+            self._stale.discard(key)
+        return self._rows.get(key)
+
+    def apply(self, entry: Entry) -> Key | None:
+        """Take an entry in; the key of its row, or None if it told nothing new or has no row."""
+        event = entry.event
+        session, person = event.session, event.person
+        if session is None or person is None or event.kind not in ROW_KINDS:
+            return None
+        key = (session, person)
+        log = self._logs.get(key)
+        if log is None:
+            log = self._logs[key] = _Log()
+        if not log.add(entry):
+            return None
+        self._stale.add(key)
+        return key
+
+    def _fold(self, key: Key) -> Attendance:
+        session = self._sessions.get(key[0])
+        return _folded(key, session.late_at if session else None, self._logs[key])
+
+
+class _Log:
+    """The events of one row, each once, as they are to be folded."""
+
+    __slots__ = ("_stamped", "entries")
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._stamped: dict[str, tuple[Entry, ...]] = {}
+
+    def add(self, entry: Entry) -> bool:
+        """Take the entry in; whether it told anything new."""
+        name = entry.event.id
+        held = self.entries.get(name)
+        if held is None:
+            self.entries[name] = entry
+            return True
+        if held.envelope is not None and entry.envelope is not None:
+            return self._restamp(name, held, entry)
+        if held.envelope is not None or held == entry:
+            return False
+        self.entries[name] = entry
+        return True
+
+    @property
+    def restamped(self) -> bool:
+        """Whether any event has more than one envelope."""
+        return bool(self._stamped)
+
+    def doubtful(self, name: str) -> bool:
+        """Whether the envelopes of this event contradict each other about its time."""
+        several = self._stamped.get(name, ())
+        return bool(several) and max(e.low for e in several) > min(e.high for e in several)
+
+    def _restamp(self, name: str, held: Entry, entry: Entry) -> bool:
+        several = self._stamped.get(name, (held,))
+        if entry in several:
+            return False
+        self._stamped[name] = several = (*several, entry)
+        low, high = max(e.low for e in several), min(e.high for e in several)
+        if low > high:
+            low, high = min(e.low for e in several), max(e.high for e in several)
+        last = max(several, key=_received)
+        self.entries[name] = Entry(last.event, low, high, last.envelope)
+        return True
+
+
+def _received(entry: Entry) -> tuple[Any, ...]:
+    stamp = entry.envelope
+    if stamp is None:
+        return ()
+    place = (stamp.received, stamp.epoch, stamp.offset)
+    return (*place, stamp.verdict, stamp.code, stamp.rank, entry.event.hash)
+
+
+# -- one row ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """An override as far as it is understood; times in UTC ns."""
+
+    event: Event
+    rank: int
+    status: str
+    arrival: int | None
+    departure: int | None
+
+
+def _folded(key: Key, late_at: int | None, log: _Log) -> Attendance:
+    return _usual(key, late_at, log) or _judged(key, late_at, log)
+
+
+def _usual(key: Key, late_at: int | None, log: _Log) -> Attendance | None:
+    """The short way for a row of nothing but plain check-ins; None if it is not one."""
+    entries = log.entries.values()
+    for entry in entries:
+        event = entry.event
+        if event.kind != _CHECK_IN or "direction" in event.data or _quarantined(entry):
+            return None
+    if not entries or log.restamped:
+        return None
+    first = _earliest(entries)
+    arrival = (min([e.low for e in entries]), min([e.high for e in entries]))
+    status, uncertain = _by_time(arrival, late_at)
+    return Attendance(
+        session=key[0],
+        person=key[1],
+        status=status,
+        presence=Presence.INSIDE,
+        arrival=arrival,
+        method=_method(first),
+        device=first.event.device,
+        flags=(Flag.TIME_UNCERTAIN,) if uncertain else (),
+    )
+
+
+def _judged(key: Key, late_at: int | None, log: _Log) -> Attendance:
+    """The whole of the rules, for a row of any events."""
+    live = [e for e in log.entries.values() if not _quarantined(e)]
+    knew = Causality(e.event for e in live).knew
+    gone = _retracted(live)
+    live = [e for e in live if e.event.id not in gone]
+    moves = [e for e in live if e.event.kind in EVIDENCE]
+    heads = _heads([d for e in live if (d := _decision(e)) is not None], knew)
+    winner = max(heads, key=_weight, default=None)
+    presence, departure = _presence(_ordered(moves), knew)
+    flags = _disagreements(heads, winner)
+    if any(log.doubtful(e.event.id) for e in moves):
+        flags.add(Flag.TIME_UNCERTAIN)
+
+    scans = counted = [e for e in moves if e.event.kind == _CHECK_IN]
+    if winner is not None and winner.status == "absent":
+        counted = [e for e in scans if not knew(winner.event, e.event)]
+        flags |= {_unrefuted(knew(e.event, winner.event)) for e in counted}
+    arrival = _arrival(counted)
+    if winner is None or (winner.status == "absent" and counted):
+        status, uncertain = _by_time(arrival, late_at)
+        if uncertain:
+            flags.add(Flag.TIME_UNCERTAIN)
+    else:
+        status = Status(winner.status)
+        arrival, departure = _times(winner, arrival, departure)
+
+    first = _earliest(counted or scans) if scans else None
+    return Attendance(
+        session=key[0],
+        person=key[1],
+        status=status,
+        presence=presence,
+        arrival=arrival,
+        departure=departure,
+        winner=winner.event.id if winner else None,
+        method=_method(first) if first else "staff" if winner else "",
+        device=first.event.device if first else "",
+        flags=tuple(flag for flag in Flag if flag in flags),
+    )
+
+
+def _quarantined(entry: Entry) -> bool:
+    return entry.envelope is not None and entry.envelope.verdict == "quarantined"
+
+
+def _rank(entry: Entry) -> int:
+    return entry.envelope.rank if entry.envelope is not None else entry.event.by.rank
+
+
+def _method(entry: Entry) -> str:
+    method = entry.event.data.get("method")
+    return method if isinstance(method, str) else ""
+
+
+def _unrefuted(knew_of_absent: bool) -> Flag:  # noqa: FBT001 - one fact, named by its parameter
+    return Flag.ARRIVED_AFTER_ABSENT if knew_of_absent else Flag.SCAN_UNSEEN
+
+
+# -- decisions -------------------------------------------------------------------------------------
+
+
+def _retracted(live: Sequence[Entry]) -> set[str]:
+    """The ids that a valid retract takes out."""
+    targets = {e.event.id: e for e in live if e.event.kind != Kind.RETRACT}
+    gone = set()
+    for entry in live:
+        if entry.event.kind != Kind.RETRACT:
+            continue
+        name = entry.event.data.get("target")
+        target = targets.get(name) if isinstance(name, str) else None
+        if target is not None and _may_retract(entry, target):
+            gone.add(target.event.id)
+    return gone
+
+
+def _may_retract(entry: Entry, target: Entry) -> bool:
+    one, other = entry.event, target.event
+    if 0 < _rank(entry) >= _rank(target):
+        return True
+    if one.by.staff is not None or other.by.staff is not None:
+        return one.by.staff == other.by.staff
+    return one.device == other.device and one.incarnation == other.incarnation
+
+
+def _decision(entry: Entry) -> _Decision | None:
+    event = entry.event
+    if event.kind != Kind.OVERRIDE:
+        return None
+    status, *times = (event.data.get(name) for name in ("status", "arrival", "departure"))
+    if not isinstance(status, str) or status not in _MILDNESS:
+        return None
+    if any(time is not None and type(time) is not int for time in times):
+        return None
+    return _Decision(event, _rank(entry), status, times[0], times[1])
+
+
+def _heads(
+    decisions: Sequence[_Decision], knew: Callable[[Event, Event], bool]
+) -> Sequence[_Decision]:
+    heads = [
+        d for d in decisions if not any(o is not d and knew(o.event, d.event) for o in decisions)
+    ]
+    return heads or decisions
+
+
+def _weight(decision: _Decision) -> tuple[int, int, str]:
+    return (decision.rank, _MILDNESS[decision.status], decision.event.id)
+
+
+def _disagreements(heads: Iterable[_Decision], winner: _Decision | None) -> set[Flag]:
+    return {
+        Flag.DISAGREE if head.rank == winner.rank else Flag.OUTRANKED
+        for head in heads
+        if winner is not None and head.status != winner.status
+    }
+
+
+def _times(
+    winner: _Decision, arrival: Interval | None, departure: Interval | None
+) -> tuple[Interval | None, Interval | None]:
+    """Arrival and departure under a winner that stands: what it gives, else the evidence."""
+    if winner.status == "absent":
+        return None, None
+    if winner.arrival is not None:
+        arrival = (winner.arrival, winner.arrival)
+    if winner.departure is not None:
+        departure = (winner.departure, winner.departure)
+    return arrival, departure
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+
+def _arrival(scans: Sequence[Entry]) -> Interval | None:
+    return (min(e.low for e in scans), min(e.high for e in scans)) if scans else None
+
+
+def _by_time(arrival: Interval | None, late_at: int | None) -> tuple[Status, bool]:
+    """The status that evidence alone gives, and whether the late limit lies inside the interval."""
+    if arrival is None:
+        return Status.EXPECTED, False
+    if late_at is None or arrival[1] <= late_at:
+        return Status.PRESENT, False
+    return (Status.LATE, False) if arrival[0] > late_at else (Status.PRESENT, True)
+
+
+def _place(entry: Entry) -> tuple[int, str, str, int, str]:
+    event = entry.event
+    return (entry.low + entry.high, event.device, event.incarnation, event.kseq, event.id)
+
+
+def _ordered(moves: Iterable[Entry]) -> list[Entry]:
+    """By (midpoint, device, incarnation, kseq), no midpoint before one of a lower kseq."""
+    reached: dict[tuple[str, str], int] = {}
+    placed = []
+    for entry in sorted(moves, key=lambda e: (e.event.kseq, e.event.id)):
+        place = _place(entry)
+        line = place[1:3]
+        reached[line] = middle = max(place[0], reached.get(line, place[0]))
+        placed.append(((middle, *place[1:]), entry))
+    placed.sort(key=lambda pair: pair[0])
+    return [entry for _, entry in placed]
+
+
+def _earliest(moves: Iterable[Entry]) -> Entry:
+    """The first of `_ordered(moves)`, which must not be empty: the earliest line's first."""
+    firsts: dict[tuple[str, str], Entry] = {}
+    for entry in moves:
+        event = entry.event
+        line = (event.device, event.incarnation)
+        held = firsts.get(line)
+        if held is None or (event.kseq, event.id) < (held.event.kseq, held.event.id):
+            firsts[line] = entry
+    return min(firsts.values(), key=_place)
+
+
+def _presence(
+    moves: Iterable[Entry], knew: Callable[[Event, Event], bool]
+) -> tuple[Presence, Interval | None]:
+    """Where the ordered check-ins and check-outs put a person, and when they left if they did."""
+    entered: list[Entry] = []
+    leaving: list[Entry] = []
+    for entry in moves:
+        data, goes_in = entry.event.data, entry.event.kind == _CHECK_IN
+        if data.get("direction") == "auto":
+            goes_in = bool(leaving) or not entered
+        if goes_in:
+            entered.append(entry)
+            leaving.clear()
+        else:
+            leaving.append(entry)
+    if not leaving:
+        return (Presence.INSIDE if entered else Presence.NONE), None
+    if not any(all(_before(i, o, knew) for i in entered) for o in reversed(leaving)):
+        return Presence.INSIDE, None
+    return Presence.LEFT, (max(o.low for o in leaving), max(o.high for o in leaving))
+
+
+def _before(entry: Entry, leaving: Entry, knew: Callable[[Event, Event], bool]) -> bool:
+    """Whether `entry` surely happened first."""
+    if knew(entry.event, leaving.event):
+        return False
+    return entry.high < leaving.low or knew(leaving.event, entry.event)
