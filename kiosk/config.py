@@ -1,0 +1,251 @@
+"""Settings file and environment to one frozen, validated Config; read once, at start."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from platformdirs import PlatformDirs
+
+from kiosk.rules import DAYS, Schedule, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DIRS = PlatformDirs("whorl", appauthor=False)
+SCHEMES = ("light", "dark", "high")
+PREFIX = "WHORL_"
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the text is one line that names the setting."""
+
+
+class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who runs the door: `id` is part of every event, `name` is what the screen shows."""
+
+    id: str = "local"
+    name: str = "Welcome"
+
+
+class SiteSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the kiosk stands; `zone` is an IANA name, by which "late" and "today" are judged."""
+
+    id: str = "main"
+    zone: str = "UTC"
+    all_day_title: str = "Open today"
+    opens_before_minutes: int = 30
+
+
+class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """This device; `name` is how the hub's staff know it."""
+
+    name: str = "kiosk"
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the database lives; empty for the user's data directory."""
+
+    directory: str = ""
+
+
+class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fingerprint reader; an empty `port` means there is none."""
+
+    port: str = ""
+    baudrate: int = 57600
+    address: int = 0xFFFFFFFF
+    password: int = 0
+
+
+class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The hub to push to; an empty `url` starts an own one. The token's file must be 0600."""
+
+    url: str = ""
+    token_file: str = ""
+
+
+class Door(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the door behaves; `repeat_seconds` is how long a second scan is not worth an event."""
+
+    repeat_seconds: float = 60
+    code: bool = True
+
+
+class Screen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the screen looks; `size` as "1280x800", empty for the whole screen."""
+
+    fullscreen: bool = True
+    size: str = ""
+    scheme: str = "light"
+    language: str = "en"
+    reduced_motion: bool = False
+
+
+class ScheduleSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A session that comes back every week; local times "HH:MM"."""
+
+    id: str
+    title: str
+    start: str
+    end: str
+    days: tuple[str, ...] = DAYS
+    place: str = ""
+    late_after_minutes: int | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set, with working defaults."""
+
+    organisation: Organisation = Organisation()
+    site: SiteSection = SiteSection()
+    kiosk: Kiosk = Kiosk()
+    storage: Storage = Storage()
+    sensor: Sensor = Sensor()
+    hub: HubSection = HubSection()
+    door: Door = Door()
+    screen: Screen = Screen()
+    schedule: tuple[ScheduleSection, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """Where databases, logs and locks are kept."""
+        return Path(self.storage.directory or DIRS.user_data_dir).expanduser()
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "kiosk.db"
+
+    @property
+    def hub_database(self) -> Path:
+        return self.directory / "hub.db"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Window size in pixels, None for the whole screen."""
+        if not self.screen.size:
+            return None
+        width, height = self.screen.size.split("x")
+        return int(width), int(height)
+
+    def site_rules(self) -> Site:
+        """What `kiosk.rules` needs of the settings."""
+        schedules = (
+            Schedule(s.id, s.title, s.start, s.end, s.days, s.place, s.late_after_minutes)
+            for s in self.schedule
+        )
+        site = self.site
+        return Site(
+            self.organisation.id,
+            site.id,
+            site.zone,
+            tuple(schedules),
+            site.all_day_title,
+            site.opens_before_minutes,
+        )
+
+
+def default_path() -> Path:
+    """The settings file that is read when none is named."""
+    return Path(DIRS.user_config_dir) / "kiosk.toml"
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the file (or the default one, if there is one), then WHORL_SECTION_KEY variables.
+
+    Raises `ConfigError` with one line naming the file and the setting that is wrong.
+    """
+    given = path if path is not None else default_path()
+    values: dict[str, Any] = {}
+    if path is not None or given.exists():
+        values = _read(given)
+    _overlay(values, environ)
+    try:
+        # Lax, because every environment variable is a string.
+        config = msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{given}: {_plain(str(error))}") from error
+    _validate(config, given)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """WHORL_SENSOR_PORT sets `port` of `[sensor]`; WHORL_HUB_TOKEN is a secret and stays out."""
+    sections = {name: type(getattr(Config(), name)) for name in Config.__struct_fields__}
+    for section, kind in sections.items():
+        for key in getattr(kind, "__struct_fields__", ()):
+            name = f"{PREFIX}{section}_{key}".upper()
+            if name in environ:
+                values.setdefault(section, {})[key] = environ[name]
+
+
+def _plain(message: str) -> str:
+    """msgspec's "... - at `$.sensor.port`" as "sensor.port: ..."."""
+    text, _, place = message.partition(" - at `$")
+    place = place.strip("`").lstrip(".")
+    text = text.replace("Object contains unknown field", "unknown setting")
+    return f"{place}: {text}" if place else text
+
+
+def _validate(config: Config, path: Path) -> None:
+    for setting, problem in (*_problems(config), *_schedule_problems(config)):
+        if problem:
+            raise ConfigError(f"{path}: {setting}: {problem}")
+
+
+def _problems(config: Config) -> list[tuple[str, str]]:
+    """Each setting that types alone cannot judge, with what is wrong with it or ""."""
+    screen, url = config.screen, config.hub.url
+    sized = re.fullmatch(r"(\d+x\d+)?", screen.size)
+    slug = "must be a plain word without a slash"
+    return [
+        ("site.zone", "" if _is_zone(config.site.zone) else f"no such zone: {config.site.zone}"),
+        ("organisation.id", "" if _is_slug(config.organisation.id) else slug),
+        ("site.id", "" if _is_slug(config.site.id) else slug),
+        ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
+        ("screen.size", "" if sized else 'must look like "1280x800"'),
+        ("hub.url", "" if re.match(r"$|https?://", url) else "must begin with http(s)://"),
+    ]
+
+
+def _schedule_problems(config: Config) -> list[tuple[str, str]]:
+    found = [(f"schedule {s.id}", _schedule_problem(s)) for s in config.schedule]
+    twice = len({s.id for s in config.schedule}) < len(config.schedule)
+    return [*found, ("schedule", "two schedules have the same id" if twice else "")]
+
+
+def _is_slug(text: str) -> bool:
+    return bool(text) and "/" not in text
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _schedule_problem(schedule: ScheduleSection) -> str:
+    for text in (schedule.start, schedule.end):
+        try:
+            dt.time.fromisoformat(text)
+        except ValueError:
+            return f'"{text}" is not a time like "18:00"'
+    if unknown := [day for day in schedule.days if day not in DAYS]:
+        return f'"{unknown[0]}" is not a day; use {", ".join(DAYS)}'
+    return ""

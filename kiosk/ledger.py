@@ -1,0 +1,411 @@
+"""What one transaction on the kiosk's database does: facts in, outbox and folded rows with them.
+
+Runs in the store's writer thread only; `kiosk.store` is the door to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+
+from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
+from kiosk.model import (
+    EVIDENCE,
+    ROW_KINDS,
+    Attendance,
+    Author,
+    Change,
+    Entry,
+    Envelope,
+    Event,
+    Kind,
+    Person,
+    Session,
+    decode_envelope,
+    decode_event,
+    encode_envelope,
+    encode_event,
+    sealed,
+    session_room,
+    site_room,
+    uuid7,
+)
+from sync import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kiosk.storefile import Identity
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_JSON = msgspec.json.Encoder(order="deterministic")
+_ATTENDANCE = msgspec.json.Decoder(Attendance)
+_PERSON = msgspec.json.Decoder(Person)
+_SESSION = msgspec.json.Decoder(Session)
+# A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
+_WORTH_SAVING = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A fact about to be recorded; the store adds identity, chain, time and causality.
+
+    `saw` None lets the store fill in what this kiosk holds: for a check-in or check-out the
+    winning decision, for a decision every event of the row. `wall` and `ticks` (ns) are when it
+    happened, None for now.
+    """
+
+    kind: Kind
+    session: str | None = None
+    person: str | None = None
+    by: Author = field(default_factory=Author)
+    data: dict[str, Any] = field(default_factory=dict)
+    saw: tuple[str, ...] | None = None
+    wall: int | None = None
+    ticks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An event that waits in the outbox; `seq` is its place in the queue."""
+
+    seq: int
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The hub's verdict on one pushed event: `ok`, `dup`, `quarantined` or `retry`."""
+
+    id: str
+    verdict: str
+    code: str = ""
+    envelope: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in one sensor's library: `status` is `pending`, `active` or `quarantined`."""
+
+    sensor: str
+    slot: int
+    person: str
+    status: str
+    enrolled: int
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a transaction altered so far; becomes a `Change` once it is committed."""
+
+    keys: dict[tuple[str, str], None] = field(default_factory=dict)
+    rows: list[Attendance] = field(default_factory=list)
+    people: list[Person] = field(default_factory=list)
+    sessions: dict[str, Session] = field(default_factory=dict)
+
+    def change(self) -> Change:
+        return Change(tuple(self.rows), tuple(self.people), tuple(self.sessions.values()))
+
+
+class Ledger:
+    """The log on one connection, and the little it remembers between transactions."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, identity: Identity, clock: Clock, zone: str
+    ) -> None:
+        self._db = connection
+        self._identity = identity
+        self._clock = clock
+        self._zone = zone
+        last = connection.execute(
+            "SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY kseq DESC LIMIT 1",
+            (identity.incarnation,),
+        ).fetchone()
+        self._kseq: int = last[0] if last else 0
+        self._head = decode_event(last[1]).hash if last else ""
+        anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
+        self._anchor = next((Anchor(*row) for row in anchors), None)
+        records = connection.execute("SELECT value FROM directory WHERE record = 'session'")
+        self._sessions = {s.id: s for s in (_SESSION.decode(row[0]) for row in records)}
+
+    def transact(self, work: Callable[[Touched], T]) -> tuple[T, Change]:
+        """Run `work` and the refold of what it touched as one transaction.
+
+        Raises what `work` or SQLite raised; then nothing at all has been changed.
+        """
+        touched = Touched()
+        before = self._kseq, self._head, self._anchor
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            result = work(touched)
+            self._refold(touched)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._kseq, self._head, self._anchor = before
+            self._roll_back()
+            raise
+        self._sessions.update(touched.sessions)
+        return result, touched.change()
+
+    def _roll_back(self) -> None:
+        # A full disk makes SQLite roll back by itself; then there is nothing left to do.
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def record(self, draft: Draft, touched: Touched) -> Event:
+        identity, clock = self._identity, self._clock
+        org, wall = identity.org, clock.wall()
+        room = session_room(org, draft.session) if draft.session else site_room(org, identity.site)
+        event = sealed(
+            Event(
+                id=uuid7(wall, os.urandom(10)),
+                device=identity.device,
+                incarnation=identity.incarnation,
+                kseq=self._kseq + 1,
+                kind=draft.kind,
+                org=org,
+                # Who opens a session must be heard by those who do not know it yet.
+                room=site_room(org, identity.site) if draft.kind is Kind.SESSION_OPENED else room,
+                wall=draft.wall or wall,
+                zone=self._zone,
+                boot=clock.boot,
+                ticks=draft.ticks or clock.ticks(),
+                synced=clock.synced(),
+                session=draft.session,
+                person=draft.person,
+                by=draft.by,
+                saw=self._saw(draft) if draft.saw is None else draft.saw,
+                data=draft.data,
+                prev=self._head,
+            )
+        )
+        self._kseq, self._head = event.kseq, event.hash
+        seq = self._insert(event, encode_event(event), None, touched)
+        self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+        return event
+
+    def _saw(self, draft: Draft) -> tuple[str, ...]:
+        if draft.session is None or draft.person is None or draft.kind not in ROW_KINDS:
+            return ()
+        if draft.kind in EVIDENCE:
+            row = self._row(draft.session, draft.person)
+            return merge.saw_for_scan(row) if row else ()
+        return merge.saw_for_decision(entries_of(self._db, draft.session, draft.person))
+
+    def _insert(
+        self, event: Event, body: bytes, envelope: Envelope | None, touched: Touched
+    ) -> int:
+        low, high = self._interval(event, envelope)
+        quarantined = _quarantine(envelope)
+        cursor = self._db.execute(
+            "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, low, high,"
+            " body, envelope, quarantined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                event.id,
+                event.device,
+                event.incarnation,
+                event.kseq,
+                event.kind,
+                event.session,
+                event.person,
+                low,
+                high,
+                body,
+                encode_envelope(envelope) if envelope else None,
+                quarantined,
+            ),
+        )
+        self._note_effects(event, envelope, touched)
+        return cast("int", cursor.lastrowid)
+
+    def _interval(self, event: Event, envelope: Envelope | None) -> tuple[int, int]:
+        if envelope is not None:
+            return envelope.low, envelope.high
+        return effective(event.wall, event.boot, event.ticks, self._anchor)
+
+    def _note_effects(self, event: Event, envelope: Envelope | None, touched: Touched) -> None:
+        if event.kind in ROW_KINDS and event.session and event.person:
+            touched.keys[event.session, event.person] = None
+        elif event.kind in (Kind.DIRECTORY, Kind.SESSION_OPENED) and not _quarantine(envelope):
+            self._take_record(event, touched)
+
+    def _take_record(self, event: Event, touched: Touched) -> None:
+        """Keep a directory record if it is newer than what is known; a bad one is logged."""
+        data = event.data
+        if event.kind == Kind.SESSION_OPENED:
+            data = {"record": "session", "id": event.session, "rev": 0, "value": event.data}
+        try:
+            record, id_, rev = str(data["record"]), str(data["id"]), int(data["rev"])
+            value = _JSON.encode(data["value"])
+            person = _PERSON.decode(value) if record == "person" else None
+            session = _SESSION.decode(value) if record == "session" else None
+        except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
+            _LOG.warning("directory event %s is not understood: %s", event.id, error)
+            return
+        newer = self._db.execute(
+            "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
+            " SET rev = excluded.rev, event = excluded.event, value = excluded.value"
+            " WHERE (excluded.rev, excluded.event) > (rev, event)",
+            (record, id_, rev, event.id, value),
+        ).rowcount
+        if newer and person:
+            touched.people.append(person)
+        if newer and session:
+            touched.sessions[session.id] = session
+            touched.keys.update(dict.fromkeys(self._keys_of(session.id)))
+
+    def _keys_of(self, session: str) -> list[tuple[str, str]]:
+        rows = self._db.execute("SELECT person FROM attendance WHERE session = ?", (session,))
+        return [(session, row[0]) for row in rows]
+
+    def _refold(self, touched: Touched) -> None:
+        for session, person in touched.keys:
+            entries = entries_of(self._db, session, person)
+            known = touched.sessions.get(session) or self._sessions.get(session)
+            row = merge.fold_row(known, person, entries, session)
+            self._db.execute(
+                "INSERT OR REPLACE INTO attendance VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    session,
+                    person,
+                    row.status,
+                    row.presence,
+                    row.arrival[0] if row.arrival else None,
+                    row.departure[0] if row.departure else None,
+                    _JSON.encode(row),
+                ),
+            )
+            touched.rows.append(row)
+
+    def _row(self, session: str, person: str) -> Attendance | None:
+        found = self._db.execute(
+            "SELECT body FROM attendance WHERE session = ? AND person = ?", (session, person)
+        ).fetchone()
+        return _ATTENDANCE.decode(found[0]) if found else None
+
+    def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
+        for verdict in verdicts:
+            if verdict.verdict == "retry":
+                continue
+            self._db.execute(
+                "DELETE FROM outbox WHERE seq = (SELECT seq FROM event WHERE id = ?)",
+                (verdict.id,),
+            )
+            if verdict.envelope is not None:
+                self._give_envelope(verdict.id, verdict.envelope, touched)
+            elif verdict.verdict == "quarantined":
+                code = verdict.code or "unknown"
+                self._db.execute(
+                    "UPDATE event SET quarantined = ? WHERE id = ?", (code, verdict.id)
+                )
+
+    def _give_envelope(self, id_: str, envelope: Envelope, touched: Touched) -> None:
+        found = self._db.execute(
+            "SELECT session, person, kind FROM event WHERE id = ? AND envelope IS NOT ?",
+            (id_, encode_envelope(envelope)),
+        ).fetchone()
+        if not found:
+            return
+        self._db.execute(
+            "UPDATE event SET envelope = ?, low = ?, high = ?, quarantined = ? WHERE id = ?",
+            (
+                encode_envelope(envelope),
+                envelope.low,
+                envelope.high,
+                _quarantine(envelope),
+                id_,
+            ),
+        )
+        session, person, kind = found
+        if session and person and kind in ROW_KINDS:
+            touched.keys[session, person] = None
+
+    def apply(
+        self,
+        room: str,
+        epoch: str,
+        items: Sequence[tuple[bytes, Envelope]],
+        offset: int,
+        touched: Touched,
+    ) -> None:
+        for body, envelope in items:
+            try:
+                event = decode_event(body)
+            except msgspec.MsgspecError as error:
+                _LOG.warning("an event in %s at %d cannot be read: %s", room, offset, error)
+                row = (room, envelope.offset, bytes(body))
+                self._db.execute("INSERT INTO undecodable VALUES (?, ?, ?)", row)
+                continue
+            known = self._db.execute("SELECT 1 FROM event WHERE id = ?", (event.id,)).fetchone()
+            if known:
+                self._give_envelope(event.id, envelope, touched)
+            else:
+                self._insert(event, bytes(body), envelope, touched)
+        self._db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (room, epoch, offset))
+
+    def reoffer(self, incarnation: str, above: int) -> int:
+        return self._db.execute(
+            "INSERT OR IGNORE INTO outbox SELECT seq FROM event WHERE incarnation = ? AND kseq > ?",
+            (incarnation, above),
+        ).rowcount
+
+    def adopt(self, bodies: list[bytes], touched: Touched) -> int:
+        adopted = 0
+        for body in bodies:
+            with contextlib.suppress(msgspec.MsgspecError, sqlite3.IntegrityError):
+                seq = self._insert(decode_event(body), body, None, touched)
+                self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+                adopted += 1
+        return adopted
+
+    def save_anchor(self, anchor: Anchor, touched: Touched) -> None:
+        best = self._anchor
+        if best is not None and best.boot == anchor.boot:
+            aged = best.round_trip // 2 + int((anchor.ticks - best.ticks) * DRIFT_PER_NS)
+            if aged - anchor.round_trip // 2 < _WORTH_SAVING:
+                return
+        if anchor.boot == self._clock.boot:
+            self._anchor = anchor
+        self._db.execute(
+            "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
+            (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),
+        )
+        for seq, body in self._db.execute(
+            "SELECT e.seq, e.body FROM outbox o JOIN event e ON e.seq = o.seq"
+            " WHERE e.envelope IS NULL"
+        ).fetchall():
+            event = decode_event(body)
+            if event.boot == anchor.boot:
+                low, high = effective(event.wall, event.boot, event.ticks, anchor)
+                row = (low, high, seq)
+                self._db.execute("UPDATE event SET low = ?, high = ? WHERE seq = ?", row)
+                self._note_effects(event, None, touched)
+
+
+def entries_of(db: sqlite3.Connection, session: str, person: str) -> list[Entry]:
+    """What one row is folded from, in the order it was written here."""
+    rows = db.execute(
+        "SELECT body, low, high, envelope FROM event WHERE session = ? AND person = ? ORDER BY seq",
+        (session, person),
+    )
+    entries = (
+        Entry(decode_event(body), low, high, decode_envelope(envelope) if envelope else None)
+        for body, low, high, envelope in rows
+    )
+    return [entry for entry in entries if entry.event.kind in ROW_KINDS]
+
+
+def _quarantine(envelope: Envelope | None) -> str | None:
+    """Why the hub keeps the event apart; None for one that counts."""
+    if envelope is None or envelope.verdict != "quarantined":
+        return None
+    return envelope.code or "unknown"

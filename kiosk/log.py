@@ -1,0 +1,67 @@
+"""Logging to a rotating file, with secrets taken out on the way."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
+_BYTES, _FILES = 2_000_000, 5
+# Whatever looks like a bearer token or "token=..."; a template would be a very long run of hex.
+_PATTERNS = (
+    (re.compile(r"(?i)(bearer\s+|token[\"']?\s*[=:]\s*[\"']?)[^\s\"',}]+"), r"\1[redacted]"),
+    (re.compile(r"(?i)((?:pin|password)[\"']?\s*[=:]\s*[\"']?)[^\s\"',}]+"), r"\1[redacted]"),
+    (re.compile(r"\b(?:[0-9a-fA-F]{2}[ :]?){200,}"), "[bytes]"),
+)
+
+
+class Redact(logging.Formatter):
+    """Formats a record, traceback included, and takes known secrets out of the text."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        super().__init__(FORMAT)
+        self._secrets = [secret for secret in secrets if len(secret) >= 8]
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        for pattern, instead in _PATTERNS:
+            text = pattern.sub(instead, text)
+        return text
+
+
+def set_up(directory: Path | None, *, secrets: Iterable[str] = (), verbose: bool = False) -> None:
+    """Send warnings to stderr and everything from INFO to `directory`/whorl.log.
+
+    A log that cannot be written never keeps the door shut: stderr then says so.
+    """
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    formatter = Redact(secrets)
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.INFO if verbose else logging.WARNING)
+    handlers: list[logging.Handler] = [console]
+    problem = None
+    if directory is not None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            handlers.append(
+                RotatingFileHandler(
+                    directory / "whorl.log", maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8"
+                )
+            )
+        except OSError as error:
+            problem = error
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    if problem is not None:
+        logging.getLogger(__name__).warning("no log file: %s", problem)

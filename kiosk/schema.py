@@ -1,0 +1,127 @@
+"""The kiosk's tables, as named migrations that each commit together with their own record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database, Migrations
+
+SET = "kiosk"
+# Every migration ever released, oldest first; a database that names others is from the future.
+NAMES = ("0001_first_tables",)
+
+_FIRST_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- The log: own and foreign events, as the bytes that were hashed and sent.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    kseq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    session TEXT,
+    person TEXT,
+    low INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    envelope BLOB,
+    quarantined TEXT
+);
+CREATE INDEX event_row ON event (session, person) WHERE person IS NOT NULL;
+CREATE INDEX event_author ON event (incarnation, kseq);
+
+-- What the hub has not settled yet; seq is the event's.
+CREATE TABLE outbox (seq INTEGER PRIMARY KEY);
+
+-- How far each room has been read, saved with the events it covers.
+CREATE TABLE cursor (
+    room TEXT PRIMARY KEY, epoch TEXT NOT NULL, offset INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The fold of the log, one row per session and person; can be made anew at any time.
+CREATE TABLE attendance (
+    session TEXT NOT NULL,
+    person TEXT NOT NULL,
+    status TEXT NOT NULL,
+    presence TEXT NOT NULL,
+    arrival INTEGER,
+    departure INTEGER,
+    body BLOB NOT NULL,
+    PRIMARY KEY (session, person)
+) WITHOUT ROWID;
+
+-- People, sessions and other records: the highest rev wins, then the event's id.
+CREATE TABLE directory (
+    record TEXT NOT NULL,
+    id TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (record, id)
+) WITHOUT ROWID;
+
+-- Whose template is where; a slot number means nothing without its sensor.
+CREATE TABLE slot (
+    sensor TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    person TEXT NOT NULL,
+    status TEXT NOT NULL,
+    enrolled INTEGER NOT NULL,
+    PRIMARY KEY (sensor, slot)
+) WITHOUT ROWID;
+
+-- One good hub round trip per boot, to work out true times from.
+CREATE TABLE anchor (
+    boot TEXT PRIMARY KEY, ticks INTEGER NOT NULL, hub INTEGER NOT NULL, round_trip INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What came from the hub and could not be read: kept for a later version that can.
+CREATE TABLE undecodable (room TEXT NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL);
+"""
+
+
+class SchemaTooNewError(Exception):
+    """The database was made by a newer Whorl; opening it with this one could lose data."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database up to this version's tables.
+
+    Raises `SchemaTooNewError` when it names migrations that this version does not know.
+    """
+    applied = _applied(connection)
+    if unknown := [name for name in applied if name not in NAMES]:
+        raise SchemaTooNewError(f"made by a newer version of Whorl ({unknown[0]})")
+    if len(applied) == len(NAMES):
+        return
+    # Imported late: it costs a tenth of a second that a kiosk's start need not pay every day.
+    from sqlite_utils import Database  # noqa: PLC0415
+
+    _migrations().apply(Database(connection))
+
+
+def _applied(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
+    if not connection.execute(query).fetchone()[0]:
+        return []
+    rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (SET,))
+    return [row[0] for row in rows]
+
+
+def _migrations() -> Migrations:
+    from sqlite_utils import Migrations  # noqa: PLC0415  late for the same reason
+
+    migrations = Migrations(SET)
+
+    @migrations(name=NAMES[0])
+    def first_tables(db: Database) -> None:
+        for statement in _FIRST_TABLES.split(";\n"):
+            if statement.strip():
+                db.execute(statement)
+
+    return migrations

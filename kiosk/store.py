@@ -1,0 +1,315 @@
+"""The one door to the kiosk's SQLite file: one writer thread, one transaction per fact.
+
+A check-in is one transaction: the event, its place in the outbox and the attendance row folded
+from it (WAL, synchronous=FULL). Whoever asked is told only after the commit, and so is everyone
+who listens. Writes are handed to one thread and come back as futures that end with a
+`StoreError` (see `kiosk.storefile`) if nothing could be written; reads run where they are asked,
+each thread on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from kiosk.clock import Anchor, Clock
+from kiosk.ledger import Draft, Held, Ledger, Settled, Slot, Touched, entries_of
+from kiosk.model import (
+    Attendance,
+    Change,
+    Envelope,
+    Event,
+    Person,
+    Session,
+    decode_event,
+    session_room,
+    site_room,
+)
+from kiosk.storefile import (
+    Identity,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreForeignError,
+    StoreFullError,
+    StoreTooNewError,
+    StoreWriteError,
+    connect,
+    open_checked,
+    translated,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "Draft",
+    "Held",
+    "Identity",
+    "Settled",
+    "Slot",
+    "Store",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreForeignError",
+    "StoreFullError",
+    "StoreTooNewError",
+    "StoreWriteError",
+]
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_ATTENDANCE = msgspec.json.Decoder(Attendance)
+_PERSON = msgspec.json.Decoder(Person)
+_SESSION = msgspec.json.Decoder(Session)
+
+# Local facts overtake whatever the hub sends: somebody is standing at the door.
+_LOCAL, _REMOTE, _STOP = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[Touched], Any]
+    future: Future[Any]
+
+
+class Store:
+    """The log, the outbox and the roster of one kiosk. Thread-safe; `close` ends its thread."""
+
+    def __init__(self, path: Path, lock: IO[str], clock: Clock, zone: str, who: Identity) -> None:
+        """Use `Store.open`; this takes what it has opened."""
+        self.path = path
+        self.identity = who
+        self._lock = lock
+        self._listeners: list[Callable[[Change], None]] = []
+        self._jobs: queue.PriorityQueue[tuple[int, int, _Job | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
+        self._readers: dict[int, sqlite3.Connection] = {}
+        self._readers_lock = threading.Lock()
+        self._closed = False
+        self._db = connect(path)
+        self._ledger = Ledger(self._db, who, clock, zone)
+        self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
+        """Open or make the database at `path`; raises a `StoreError` that says what is wrong."""
+        lock, identity = open_checked(path, org, site)
+        return cls(path, lock, clock, zone, identity)
+
+    def close(self) -> None:
+        """Finish what is queued, end the writer, release the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put((_STOP, next(self._order), None))
+        self._thread.join()
+        with self._readers_lock:
+            for connection in self._readers.values():
+                connection.close()
+            self._readers.clear()
+        self._db.close()
+        self._lock.close()
+
+    def on_commit(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` in the writer thread after every commit, before its future ends."""
+        self._listeners.append(listener)
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def record(self, draft: Draft) -> Future[Event]:
+        """Write one own fact."""
+        return self._submit(_LOCAL, lambda touched: self._ledger.record(draft, touched))
+
+    def record_many(self, drafts: Sequence[Draft]) -> Future[list[Event]]:
+        """Write own facts in one transaction: all or none."""
+        return self._submit(
+            _LOCAL, lambda touched: [self._ledger.record(draft, touched) for draft in drafts]
+        )
+
+    def settle(self, verdicts: Sequence[Settled]) -> Future[None]:
+        """Take the hub's verdicts: all but `retry` leave the outbox, envelopes are kept."""
+        return self._submit(_REMOTE, lambda touched: self._ledger.settle(verdicts, touched))
+
+    def apply_remote(
+        self, room: str, epoch: str, items: Sequence[tuple[bytes, Envelope]], offset: int
+    ) -> Future[None]:
+        """Add what the hub sent and move the room's cursor, in one transaction.
+
+        A set union: what is known already only gains its envelope. A body that cannot be read is
+        kept aside and logged, and never stops those behind it.
+        """
+        return self._submit(
+            _REMOTE, lambda touched: self._ledger.apply(room, epoch, items, offset, touched)
+        )
+
+    def reoffer(self, incarnation: str, above: int) -> Future[int]:
+        """Queue own events above a kseq again (a restored hub may lack them); how many."""
+        return self._submit(_REMOTE, lambda _: self._ledger.reoffer(incarnation, above))
+
+    def adopt(self, bodies: Iterable[bytes]) -> Future[int]:
+        """Queue events rescued from a damaged database, as they are; how many were new."""
+        found = list(bodies)
+        return self._submit(_LOCAL, lambda touched: self._ledger.adopt(found, touched))
+
+    def save_anchor(self, anchor: Anchor) -> Future[None]:
+        """Keep a boot's best round trip, and work out that boot's unsettled times anew."""
+        return self._submit(_REMOTE, lambda touched: self._ledger.save_anchor(anchor, touched))
+
+    def set_slot(self, slot: Slot) -> Future[None]:
+        """Keep whose template a slot of a sensor holds."""
+        return self._execute(
+            "INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?)",
+            (slot.sensor, slot.slot, slot.person, slot.status, slot.enrolled),
+        )
+
+    def clear_slot(self, sensor: str, slot: int) -> Future[None]:
+        """Forget a slot."""
+        return self._execute("DELETE FROM slot WHERE sensor = ? AND slot = ?", (sensor, slot))
+
+    def set_note(self, key: str, value: str) -> Future[None]:
+        """Keep a small fact about this kiosk itself, such as a rescue staff must hear of."""
+        return self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def pending(self, after: int = 0, limit: int = 500, max_bytes: int = 262_144) -> list[Held]:
+        """The oldest unsent events with seq > `after`, at least one if there is any."""
+        rows = self._read(
+            "SELECT e.seq, e.id, e.body FROM outbox o JOIN event e ON e.seq = o.seq"
+            " WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+            (after, limit),
+        )
+        batch: list[Held] = []
+        for seq, id_, body in rows:
+            max_bytes -= len(body)
+            if batch and max_bytes < 0:
+                break
+            batch.append(Held(seq, id_, body))
+        return batch
+
+    def held(self) -> tuple[int, int | None]:
+        """How many events are unsent, and the wall time (UTC ns) of the oldest."""
+        count, oldest = self._read("SELECT count(*), min(seq) FROM outbox")[0]
+        found = self._read("SELECT body FROM event WHERE seq = ?", (oldest,)) if count else []
+        return count, decode_event(found[0][0]).wall if found else None
+
+    def quarantined(self) -> int:
+        """How many own events the hub keeps apart for somebody to look at."""
+        query = "SELECT count(*) FROM event WHERE quarantined IS NOT NULL AND device = ?"
+        return int(self._read(query, (self.identity.device,))[0][0])
+
+    def cursor(self, room: str) -> tuple[str, int] | None:
+        """The (epoch, offset) up to which a room has been read; None before the first page."""
+        rows = self._read("SELECT epoch, offset FROM cursor WHERE room = ?", (room,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def rooms(self) -> list[str]:
+        """The rooms this kiosk follows: its site's and those of its known sessions."""
+        org = self.identity.org
+        sessions = (session_room(org, session.id) for session in self.sessions())
+        return [site_room(org, self.identity.site), *sessions]
+
+    def anchors(self) -> list[Anchor]:
+        """The anchors of all boots known here."""
+        return [Anchor(*row) for row in self._read("SELECT * FROM anchor")]
+
+    def people(self) -> list[Person]:
+        """Every person of the directory, active or not."""
+        rows = self._read("SELECT value FROM directory WHERE record = 'person'")
+        return [_PERSON.decode(row[0]) for row in rows]
+
+    def sessions(self) -> list[Session]:
+        """Every session of the directory."""
+        rows = self._read("SELECT value FROM directory WHERE record = 'session'")
+        return [_SESSION.decode(row[0]) for row in rows]
+
+    def attendance(self, session: str) -> list[Attendance]:
+        """The folded rows of one session, in no order."""
+        rows = self._read("SELECT body FROM attendance WHERE session = ?", (session,))
+        return [_ATTENDANCE.decode(row[0]) for row in rows]
+
+    def slots(self) -> list[Slot]:
+        """The slot table, of all sensors ever seen here."""
+        return [Slot(*row) for row in self._read("SELECT * FROM slot")]
+
+    def event_ids(self) -> list[str]:
+        """Ids of this device's own events, in the order they were written."""
+        query = "SELECT id FROM event WHERE device = ? ORDER BY seq"
+        return [row[0] for row in self._read(query, (self.identity.device,))]
+
+    def row_events(self, session: str, person: str) -> list[Event]:
+        """Every event of one row, in the order they were written here."""
+        return [entry.event for entry in entries_of(self._reader(), session, person)]
+
+    def note(self, key: str) -> str | None:
+        """A small fact kept by `set_note`."""
+        rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    # -- the writer thread -------------------------------------------------------------------------
+
+    def _execute(self, statement: str, args: tuple[Any, ...]) -> Future[None]:
+        def work(_: Touched) -> None:
+            self._db.execute(statement, args)
+
+        return self._submit(_LOCAL, work)
+
+    def _submit(self, rank: int, work: Callable[[Touched], T]) -> Future[T]:
+        if self._closed:
+            raise StoreError("the store is closed")
+        future: Future[T] = Future()
+        self._jobs.put((rank, next(self._order), _Job(work, future)))
+        return future
+
+    def _write_loop(self) -> None:
+        while (job := self._jobs.get()[2]) is not None:
+            # A fact is written even if whoever handed it in no longer waits for the answer.
+            waiting = job.future.set_running_or_notify_cancel()
+            try:
+                result, change = self._ledger.transact(job.work)
+            except Exception as error:  # noqa: BLE001  handed to whoever waits for this job
+                self._fail(job.future if waiting else None, error)
+                continue
+            self._announce(change)
+            if waiting:
+                job.future.set_result(result)
+
+    def _fail(self, future: Future[Any] | None, error: Exception) -> None:
+        error = translated(error, self.path)
+        if future is None:
+            _LOG.error("a write nobody waits for failed: %s", error)
+        else:
+            future.set_exception(error)
+
+    def _announce(self, change: Change) -> None:
+        for listener in self._listeners:
+            try:
+                listener(change)
+            except Exception:  # noqa: BLE001  one bad listener must not end the writer
+                _LOG.exception("a listener to commits failed")
+
+    # -- the readers -------------------------------------------------------------------------------
+
+    def _reader(self) -> sqlite3.Connection:
+        key = threading.get_ident()
+        connection = self._readers.get(key)
+        if connection is None:
+            with self._readers_lock:
+                connection = self._readers[key] = connect(self.path)
+                connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _read(self, query: str, args: tuple[Any, ...] = ()) -> list[Any]:
+        return self._reader().execute(query, args).fetchall()
