@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from drivers import codes
+
 Quality = Literal["dry", "wet", "smudged", "partial", "lifted"]
 
 
@@ -271,22 +273,22 @@ class EnrolmentTimeout(EnrolmentError):
 
 
 _BY_CODE: dict[int, type[ConfirmationError]] = {
-    0x02: NoFinger,
-    0x03: ImageQuality,
-    0x04: TooDry,
-    0x05: TooWet,
-    0x06: TooMessy,
-    0x07: TooFewFeatures,
-    0x09: TemplateNotFound,
-    0x0A: EnrolMismatch,
-    0x0B: SlotOutOfRange,
-    0x0C: TemplateNotFound,
-    0x11: FlashError,
-    0x13: WrongPassword,
-    0x15: ImageQuality,
-    0x18: FlashError,
-    0x1F: LibraryFull,
-    0x21: PasswordRequired,
+    codes.NO_FINGER: NoFinger,
+    codes.IMAGE_FAILED: ImageQuality,
+    codes.TOO_DRY: TooDry,
+    codes.TOO_WET: TooWet,
+    codes.TOO_MESSY: TooMessy,
+    codes.TOO_FEW_FEATURES: TooFewFeatures,
+    codes.NOT_FOUND: TemplateNotFound,
+    codes.MERGE_FAILED: EnrolMismatch,
+    codes.OUT_OF_RANGE: SlotOutOfRange,
+    codes.TEMPLATE_INVALID: TemplateNotFound,
+    codes.CLEAR_FAILED: FlashError,
+    codes.WRONG_PASSWORD: WrongPassword,
+    codes.NO_IMAGE: ImageQuality,
+    codes.FLASH_ERROR: FlashError,
+    codes.LIBRARY_FULL: LibraryFull,
+    codes.PASSWORD_NEEDED: PasswordRequired,
 }
 
 

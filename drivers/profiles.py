@@ -1,0 +1,108 @@
+"""What each sensor model can do: sizes, instructions, timings and habits, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Instruction codes of every model but where said otherwise (ZFM-20 manual, 6.4; R30x manual).
+GEN_IMAGE = 0x01
+IMAGE_TO_TEMPLATE = 0x02
+MATCH = 0x03
+SEARCH = 0x04
+REG_MODEL = 0x05
+STORE = 0x06
+LOAD_CHAR = 0x07
+UP_CHAR = 0x08
+DOWN_CHAR = 0x09
+UP_IMAGE = 0x0A
+DOWN_IMAGE = 0x0B
+DELETE_CHAR = 0x0C
+EMPTY = 0x0D
+SET_SYS_PARA = 0x0E
+READ_SYS_PARA = 0x0F
+SET_PASSWORD = 0x12
+VERIFY_PASSWORD = 0x13
+GET_RANDOM = 0x14
+SET_ADDRESS = 0x15
+WRITE_NOTEPAD = 0x18
+READ_NOTEPAD = 0x19
+HI_SPEED_SEARCH = 0x1B
+TEMPLATE_COUNT = 0x1D
+READ_INDEX = 0x1F
+
+PACKET_SIZES = (32, 64, 128, 256)
+NOTEPAD_PAGE = 32
+
+_CORE = frozenset(
+    {
+        *range(GEN_IMAGE, READ_SYS_PARA + 1),
+        *range(SET_PASSWORD, SET_ADDRESS + 1),
+        TEMPLATE_COUNT,
+        READ_INDEX,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a module thinks, in seconds; documented or measured values of optical R30x."""
+
+    boot: float = 0.5
+    image_miss: float = 0.005
+    image_hit: tuple[float, float] = (0.30, 0.59)
+    convert: float = 0.39
+    search: float = 0.02
+    search_each: float = 0.00075
+    store: float = 0.06
+    empty: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One model. Sizes in bytes and pixels, `scores` the range of scores that matches get.
+
+    The last group are habits that differ between families: whether a wrong address is answered
+    with 0x20, what an unknown instruction is answered with, the single raw byte sent after
+    power-up, whether dry and wet fingers have codes of their own, whether bytes that arrive while
+    the module thinks are lost, whether RegModel merges two different fingers without a word,
+    whether GetImage clears the character buffers, and which page number comes with "not found".
+    """
+
+    name: str
+    capacity: int
+    template_size: int
+    image: tuple[int, int] = (256, 288)
+    system_id: int = 0
+    security_level: int = 3
+    packet_code: int = 2
+    baud_code: int = 6
+    buffers: int = 2
+    notepad_pages: int = 0
+    scores: tuple[int, int] = (52, 120)
+    instructions: frozenset[int] = _CORE
+    timing: Timing = field(default_factory=Timing)
+
+    answers_wrong_address: bool = False
+    unknown_code: int = 0x01
+    boot_byte: int | None = None
+    moisture_codes: bool = False
+    deaf_while_busy: bool = True
+    merges_strangers: bool = False
+    image_clears_buffers: bool = False
+    page_when_missed: int = 0
+
+
+ZFM20 = Profile(name="zfm20", capacity=162, template_size=512)
+
+R307 = Profile(
+    name="r307",
+    capacity=1000,
+    template_size=512,
+    system_id=0x0009,
+    notepad_pages=16,
+    scores=(110, 268),
+    instructions=_CORE | {WRITE_NOTEPAD, READ_NOTEPAD, HI_SPEED_SEARCH},
+    moisture_codes=True,
+)
+
+PROFILES = {profile.name: profile for profile in (ZFM20, R307)}
