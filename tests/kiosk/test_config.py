@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kiosk import config
+
+DEFAULTS = Path(__file__).parents[2] / "resources" / "default.toml"
+
+
+def load(tmp_path, text, environ=()):
+    path = tmp_path / "kiosk.toml"
+    path.write_text(text)
+    return config.load(path, dict(environ))
+
+
+def test_the_shipped_file_says_exactly_the_defaults():
+    assert config.load(DEFAULTS, {}) == config.Config()
+
+
+def test_the_environment_goes_before_the_file(tmp_path):
+    environ = {
+        "WHORL_SENSOR_PORT": "/dev/b",
+        "WHORL_SCREEN_FULLSCREEN": "false",
+        "WHORL_HUB_TOKEN": "x",
+    }
+    found = load(tmp_path, '[sensor]\nport = "/dev/a"\nbaudrate = 9600', environ)
+    assert (found.sensor.port, found.sensor.baudrate) == ("/dev/b", 9600)
+    assert found.screen.fullscreen is False
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[sensor]\nprot = 1", "sensor: unknown setting `prot`"),
+        ("[senser]\nport = 1", "unknown setting `senser`"),
+        ('[sensor]\nbaudrate = "fast"', "sensor.baudrate"),
+        ('[site]\nzone = "Mars/Olympus"', "site.zone: no such zone: Mars/Olympus"),
+        ('[site]\nid = "a/b"', "site.id"),
+        ('[organisation]\nid = ""', "organisation.id"),
+        ('[screen]\nsize = "big"', "screen.size"),
+        ('[screen]\nscheme = "pink"', "screen.scheme"),
+        ('[hub]\nurl = "hub.example.org"', "hub.url"),
+        ('[[schedule]]\nid = "a"\ntitle = "A"\nstart = "25:00"\nend = "10:00"', "schedule a"),
+        (
+            '[[schedule]]\nid="a"\ntitle="A"\nstart="09:00"\nend="10:00"\ndays=["xyz"]',
+            '"xyz" is not a day',
+        ),
+        ('[[schedule]]\nid="a"\ntitle="A"\nstart="09:00"\nend="10:00"\n' * 2, "same id"),
+        ("[sensor", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path, text, told):
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, text)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "kiosk.toml" in str(caught.value)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path):
+    with pytest.raises(config.ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.toml", {})
+
+
+def test_without_a_file_the_defaults_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "default_path", lambda: tmp_path / "none.toml")
+    assert config.load(None, {}) == config.Config()
+
+
+def test_schedules_and_sizes_reach_the_rules(tmp_path):
+    schedule = '[[schedule]]\nid="a"\ntitle="A"\nstart="09:00"\nend="10:00"\nlate_after_minutes=5'
+    text = '[screen]\nsize="800x480"\n' + schedule
+    found = load(tmp_path, text)
+    assert found.size == (800, 480)
+    (schedule,) = found.site_rules().schedules
+    assert (schedule.id, schedule.late_after, len(schedule.days)) == ("a", 5, 7)

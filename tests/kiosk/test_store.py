@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import msgspec
+import pytest
+
+from kiosk.clock import NS, Anchor
+from kiosk.model import (
+    Author,
+    Envelope,
+    Event,
+    Kind,
+    Presence,
+    Rank,
+    Session,
+    Status,
+    decode_event,
+    encode_event,
+    event_hash,
+    sealed,
+    session_room,
+    site_room,
+)
+from kiosk.store import (
+    Draft,
+    Settled,
+    Slot,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreForeignError,
+    StoreFullError,
+)
+from tests.fakes import NOON, FakeClock
+
+FINGER = {"method": "finger"}
+
+
+def check_in(person="ann", session="evening"):
+    return Draft(Kind.CHECK_IN, session, person, data=FINGER)
+
+
+def foreign(id_="f1", kseq=1, kind=Kind.CHECK_IN, person="ann", session="evening", **more):
+    return sealed(
+        Event(
+            id=id_, device="other", incarnation="other-1", kseq=kseq, kind=kind, org="club",
+            room="r", wall=NOON, zone="UTC", boot="b", ticks=1, synced=True, session=session,
+            person=person, data=more.pop("data", FINGER), **more,
+        )
+    )  # fmt: skip
+
+
+def envelope(offset=1, low=NOON, **more):
+    return Envelope(epoch="e1", offset=offset, received=low + NS, low=low, high=low, **more)
+
+
+def test_a_check_in_is_event_outbox_and_row_at_once(store):
+    event = store.record(check_in()).result()
+    assert [held.id for held in store.pending()] == [event.id]
+    (row,) = store.attendance("evening")
+    assert (row.person, row.status, row.presence) == ("ann", Status.PRESENT, Presence.INSIDE)
+    assert row.arrival == (NOON, NOON)
+    assert event.room == session_room("club", "evening")
+    assert store.held() == (1, NOON)
+
+
+def test_own_events_form_a_gapless_chain_across_restarts(open_store):
+    store = open_store()
+    first = store.record(check_in("ann")).result()
+    store.close()
+    store = open_store()
+    second = store.record(check_in("bob")).result()
+    assert (first.kseq, second.kseq) == (1, 2)
+    assert second.prev == first.hash == event_hash(first)
+    assert second.incarnation == first.incarnation
+
+
+def test_a_failed_write_changes_nothing_and_leaves_no_gap(store):
+    with pytest.raises(TypeError):
+        store.record(Draft(Kind.CHECK_IN, "evening", "ann", data={"x": object()})).result()
+    assert store.held() == (0, None)
+    assert store.attendance("evening") == []
+    assert store.record(check_in()).result().kseq == 1
+
+
+def test_a_full_disk_is_told_and_later_writes_work_again(store):
+    # SQLite's own limit gives exactly the error of a disk without room.
+    pages = store._submit(0, lambda _: store._db.execute("PRAGMA page_count").fetchone()[0])
+    limit = pages.result()
+    store._submit(0, lambda _: store._db.execute(f"PRAGMA max_page_count = {limit}")).result()
+    big = Draft(Kind.CHECK_IN, "evening", "ann", data={"method": "x" * 50_000})
+    with pytest.raises(StoreFullError, match="disk is full"):
+        store.record(big).result()
+    assert store.attendance("evening") == []
+    store._submit(0, lambda _: store._db.execute("PRAGMA max_page_count = 1000000")).result()
+    assert store.record(check_in()).result().kseq == 1
+
+
+def test_listeners_hear_of_a_commit_before_whoever_asked(store):
+    heard = []
+    store.on_commit(heard.append)
+    future = store.record(check_in())
+    future.result()
+    assert [row.person for change in heard for row in change.rows] == ["ann"]
+
+
+def test_a_listener_that_fails_does_not_end_the_writer(store, caplog):
+    store.on_commit(lambda _: 1 / 0)
+    store.record(check_in("ann")).result()
+    assert store.record(check_in("bob")).result().kseq == 2
+    assert "listener" in caplog.text
+
+
+def test_local_facts_overtake_remote_ones(store):
+    gate, order = threading.Event(), []
+    store._submit(0, lambda _: gate.wait(5))
+    store.on_commit(lambda change: order.extend(row.person for row in change.rows))
+    store.apply_remote("r", "e1", [(encode_event(foreign(person="far")), envelope())], 1)
+    last = store.record(check_in("near"))
+    gate.set()
+    last.result()
+    store._submit(1, lambda _: None).result()
+    assert order == ["near", "far"]
+
+
+def test_verdicts_empty_the_outbox_except_retry(store):
+    events = store.record_many([check_in(name) for name in ("a", "b", "c", "d")]).result()
+    store.settle(
+        [
+            Settled(events[0].id, "ok", envelope=envelope(1)),
+            Settled(events[1].id, "dup", envelope=envelope(2)),
+            Settled(events[2].id, "quarantined", "org"),
+            Settled(events[3].id, "retry", "disk"),
+        ]
+    ).result()
+    assert [held.id for held in store.pending()] == [events[3].id]
+    assert store.quarantined() == 1
+
+
+def test_an_envelope_brings_the_hubs_interval_into_the_row(store):
+    event = store.record(check_in()).result()
+    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON - 60 * NS))]).result()
+    (row,) = store.attendance("evening")
+    assert row.arrival == (NOON - 60 * NS, NOON - 60 * NS)
+
+
+def test_a_quarantined_envelope_takes_the_row_back(store):
+    event = store.record(check_in()).result()
+    apart = envelope(verdict="quarantined", code="revoked")
+    store.settle([Settled(event.id, "quarantined", "revoked", apart)]).result()
+    (row,) = store.attendance("evening")
+    assert row.status is Status.EXPECTED
+    assert store.quarantined() == 1
+
+
+def test_remote_events_are_a_union_with_a_cursor(store):
+    own = store.record(check_in("bob")).result()
+    items = [(encode_event(foreign()), envelope(1)), (encode_event(own), envelope(2))]
+    for _ in range(2):
+        store.apply_remote("room", "e1", items, 2).result()
+    assert store.cursor("room") == ("e1", 2)
+    assert {row.person for row in store.attendance("evening")} == {"ann", "bob"}
+    assert len(store.row_events("evening", "ann")) == 1
+
+
+def test_an_unreadable_remote_event_is_kept_aside_and_stops_nothing(store):
+    items = [(b'{"id": 5}', envelope(1)), (encode_event(foreign()), envelope(2))]
+    store.apply_remote("room", "e1", items, 2).result()
+    assert [row.person for row in store.attendance("evening")] == ["ann"]
+    assert store._read("SELECT room, offset, body FROM undecodable") == [("room", 1, b'{"id": 5}')]
+
+
+def test_the_directory_keeps_the_highest_rev_whatever_the_order(store):
+    def record(rev, name):
+        value = {"id": "ann", "first_name": name}
+        data = {"record": "person", "id": "ann", "rev": rev, "value": value}
+        return foreign(f"d{rev}", rev, Kind.DIRECTORY, None, None, data=data)
+
+    items = [(encode_event(record(rev, f"Ann{rev}")), envelope(rev)) for rev in (2, 3, 1)]
+    store.apply_remote("site", "e1", items, 3).result()
+    assert [person.first_name for person in store.people()] == ["Ann3"]
+
+
+def test_a_malformed_directory_event_is_logged_and_kept(store, caplog):
+    bad = foreign("d1", 1, Kind.DIRECTORY, None, None, data={"record": "person"})
+    store.apply_remote("site", "e1", [(encode_event(bad), envelope())], 1).result()
+    assert store.people() == []
+    assert "not understood" in caplog.text
+
+
+def test_a_session_that_becomes_known_makes_its_rows_late(store):
+    store.record(check_in()).result()
+    assert store.attendance("evening")[0].status is Status.PRESENT
+    session = Session("evening", "E", "UTC", NOON - NS, NOON + NS, late_at=NOON - NS)
+    opened = Draft(Kind.SESSION_OPENED, "evening", data=msgspec.to_builtins(session))
+    event = store.record(opened).result()
+    assert event.room == site_room("club", "hall")
+    assert store.attendance("evening")[0].status is Status.LATE
+    assert store.sessions() == [session]
+    assert store.rooms() == [site_room("club", "hall"), session_room("club", "evening")]
+
+
+def test_decisions_see_the_row_and_scans_see_the_winner(store):
+    scan = store.record(check_in()).result()
+    staff = Author("staff", "boss", Rank.INSTRUCTOR)
+    absent = Draft(Kind.OVERRIDE, "evening", "ann", staff, {"status": "absent"})
+    decision = store.record(absent).result()
+    again = store.record(check_in()).result()
+    assert decision.saw == (scan.id,)
+    assert again.saw == (decision.id,)
+    assert store.attendance("evening")[0].status is Status.PRESENT
+
+
+def test_pending_pages_by_bytes_and_count(store):
+    store.record_many([check_in(f"p{n}") for n in range(5)]).result()
+    first = store.pending(limit=2)
+    assert len(first) == 2
+    assert len(store.pending(after=first[-1].seq)) == 3
+    assert len(store.pending(max_bytes=1)) == 1
+
+
+def test_a_restored_hub_is_offered_events_again(store):
+    events = store.record_many([check_in(f"p{n}") for n in range(3)]).result()
+    store.settle([Settled(event.id, "ok") for event in events]).result()
+    assert store.held()[0] == 0
+    assert store.reoffer(store.identity.incarnation, above=1).result() == 2
+    assert [held.id for held in store.pending()] == [event.id for event in events[1:]]
+
+
+def test_an_anchor_repairs_the_times_of_its_boot(open_store):
+    clock = FakeClock(wall=0)  # a Raspberry Pi that believes it is 1970
+    store = open_store(clock=clock)
+    event = store.record(check_in()).result()
+    store.save_anchor(Anchor(clock.boot, clock.ticks() + 10 * NS, NOON, 0)).result()
+    (row,) = store.attendance("evening")
+    low, high = row.arrival
+    assert low <= NOON - 10 * NS <= high
+    assert high - low < NS // 100
+    assert decode_event(store.pending()[0].body) == event
+
+
+def test_slots_are_keyed_by_sensor_and_notes_are_kept(store):
+    store.set_slot(Slot("sensor-a", 3, "ann", "active", NOON)).result()
+    store.set_slot(Slot("sensor-b", 3, "bob", "active", NOON)).result()
+    store.clear_slot("sensor-a", 3).result()
+    store.set_note("k", "v").result()
+    assert store.slots() == [Slot("sensor-b", 3, "bob", "active", NOON)]
+    assert (store.note("k"), store.note("none")) == ("v", None)
+
+
+def test_a_second_opener_is_refused_with_the_process_that_has_it(store, open_store):
+    with pytest.raises(StoreBusyError, match=str(os.getpid())):
+        open_store()
+
+
+def test_a_database_of_another_site_is_refused(store, open_store):
+    store.close()
+    with pytest.raises(StoreForeignError, match="club/hall"):
+        open_store(site="annex")
+
+
+def test_what_is_no_database_is_called_damaged(tmp_path, open_store):
+    (tmp_path / "kiosk.db").write_bytes(b"not a database at all" * 500)
+    with pytest.raises(StoreDamagedError):
+        open_store()
+
+
+def test_a_closed_store_says_so(store):
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.record(check_in())
+
+
+def test_close_finishes_what_is_queued(open_store):
+    store = open_store()
+    futures = [store.record(check_in(f"p{n}")) for n in range(50)]
+    store.close()
+    assert all(future.done() for future in futures)
+    assert open_store().held()[0] == 50
+
+
+_BURST = """
+import sys
+from pathlib import Path
+from kiosk.clock import SystemClock
+from kiosk.model import Kind
+from kiosk.store import Draft, Store
+store = Store.open(Path(sys.argv[1]), org="club", site="hall", clock=SystemClock(), zone="UTC")
+n = 0
+while True:
+    event = store.record(Draft(Kind.CHECK_IN, "s", f"p{n}", data={"method": "finger"})).result()
+    print(event.id, flush=True)
+    n += 1
+"""
+
+
+def test_sigkill_in_a_burst_loses_nothing_that_was_told(tmp_path, open_store):
+    path = tmp_path / "kiosk.db"
+    with subprocess.Popen([sys.executable, "-c", _BURST, path], stdout=subprocess.PIPE) as child:
+        told = [child.stdout.readline().decode().strip() for _ in range(200)]
+        os.kill(child.pid, signal.SIGKILL)
+        told += [line.decode().strip() for line in child.stdout if line.endswith(b"\n")]
+    store = open_store(path)
+    ids = [held.id for held in store.pending(limit=100_000, max_bytes=1 << 30)]
+    assert set(told) <= set(ids)
+    assert len(ids) - len(told) <= 1
+    assert len(store.attendance("s")) == len(ids)
+
+
+def test_synchronous_full_and_wal_are_really_on(store):
+    def pragmas(_):
+        return [
+            store._db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("synchronous", "journal_mode")
+        ]
+
+    assert store._submit(0, pragmas).result() == [2, "wal"]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._reader().execute("DELETE FROM event")
