@@ -1,0 +1,345 @@
+"""The hub's log: what was accepted, in which order, and what was set apart.
+
+One transaction at a time, by one thread (`sync.hub.writer`), so the offsets of a room follow
+commit order and have no holes. A transaction only becomes durable, and its verdicts true, with
+`commit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kiosk.model import (
+    EVIDENCE,
+    Author,
+    Envelope,
+    Event,
+    Kind,
+    decode_event,
+    encode_envelope,
+    encode_event,
+    sealed,
+    uuid7,
+)
+from sync.hub.judge import Judgement, interval, judge
+from sync.hub.tables import OFFSET_BITS, opened
+from sync.protocol import Judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from kiosk.clock import Anchor, Clock
+
+# Places beyond a hole in a device's chain that are remembered; one forgotten is offered again.
+_MOST_AHEAD = 10_000
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one connection wants kept: for whom, by whom, the items' bytes, its clock's anchors.
+
+    `origin` stands for the connection, and comes back with each event it put into the log.
+    """
+
+    org: str
+    device: str
+    bodies: Sequence[bytes]
+    anchors: Sequence[Anchor] = ()
+    origin: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One event that entered a room's log; `event` and `envelope` are encoded."""
+
+    room: str
+    offset: int
+    event: bytes
+    envelope: bytes
+    origin: object = None
+
+
+@dataclass(slots=True)
+class _Room:
+    number: int
+    head: int
+
+
+@dataclass(slots=True)
+class _Chain:
+    contiguous: int = 0
+    ahead: set[int] = field(default_factory=set)
+
+    def holds(self, kseq: int) -> bool:
+        return kseq <= self.contiguous or kseq in self.ahead
+
+    def take(self, kseq: int) -> None:
+        if kseq == self.contiguous + 1:
+            self.contiguous = kseq
+            while self.ahead and self.contiguous + 1 in self.ahead:
+                self.contiguous += 1
+                self.ahead.discard(self.contiguous)
+        elif kseq > self.contiguous and len(self.ahead) < _MOST_AHEAD:
+            self.ahead.add(kseq)
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What is gathered in memory, to be written with a few statements at its end."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    ids: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    rooms: dict[str, _Room] = field(default_factory=dict)
+    chains: dict[tuple[str, str], _Chain] = field(default_factory=dict)
+
+
+class Log:
+    """The writing side; for one thread. `begin`, `submit` or `direct`, then `commit`."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open or make the log at `path`; raises `LogError` if that cannot be done."""
+        self._clock = clock
+        self._db = opened(path)
+        self._now = _Transaction()
+        self._forget()
+        self.epoch: str = self._meta["epoch"]
+        self.device: str = self._meta["device"]
+        self.incarnation: str = self._meta["incarnation"]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def heads(self) -> dict[str, int]:
+        """Where each room ends."""
+        return dict(self._db.execute("SELECT name, head FROM room"))
+
+    def begin(self) -> None:
+        """Start a transaction; raises `sqlite3.Error` if the disk will not have it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._now = _Transaction()
+
+    def submit(self, submission: Submission) -> list[Judged]:
+        """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
+        judgements = [judge(body, submission.org) for body in submission.bodies]
+        known = self._known([j.trace.id for j in judgements if not j.code])
+        return [self._admit(judgement, submission, known) for judgement in judgements]
+
+    def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
+        """Make `directory` events of (record, id, value) that differ from what is known; how many.
+
+        They are the hub's own events: of its device, in its chain, each with the record's next rev.
+        """
+        made = 0
+        for record, id_, value in records:
+            found = self._db.execute(
+                "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
+                (room, record, id_),
+            ).fetchone()
+            if found and found[1] == _CANONICAL.encode(value):
+                continue
+            rev = found[0] + 1 if found else 1
+            self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
+            made += 1
+        return made
+
+    def welcome(self, org: str, site: str) -> None:
+        """Remember that a kiosk of this site has been here."""
+        self._db.execute("INSERT OR IGNORE INTO site VALUES (?, ?)", (org, site))
+
+    def commit(self) -> list[Accepted]:
+        """Make it durable; what entered the log, in order. Raises `sqlite3.Error`."""
+        done = self._now
+        self._db.executemany(
+            "INSERT INTO event (place, id, room, device, incarnation, kseq, kind, session, person,"
+            " body, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            done.rows,
+        )
+        self._db.executemany(
+            "UPDATE room SET head = ? WHERE number = ?",
+            [(room.head, room.number) for room in done.rooms.values()],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO chain VALUES (?, ?, ?, ?)",
+            [(*k, c.contiguous, json.dumps(sorted(c.ahead))) for k, c in done.chains.items()],
+        )
+        self._db.executemany(
+            "UPDATE meta SET value = ? WHERE key = ?",
+            [(self._meta[key], key) for key in ("received", "prev")],
+        )
+        self._db.execute("COMMIT")
+        return done.accepted
+
+    def rollback(self) -> None:
+        """Undo what was begun, and forget what was remembered of it."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._forget()
+
+    # -- inside a transaction ----------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
+        self._rooms: dict[str, _Room] = {}
+        self._chains: dict[tuple[str, str], _Chain] = {}
+
+    def _known(self, ids: list[str]) -> set[str]:
+        query = "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?))"
+        return {row[0] for row in self._db.execute(query, (json.dumps(ids),))}
+
+    def _admit(self, judged: Judgement, submission: Submission, known: set[str]) -> Judged:
+        if judged.code:
+            return self._set_apart(judged, submission, judged.code)
+        event = judged.event
+        if event.id in known or event.id in self._now.ids:
+            return self._again(judged, submission)
+        chain = self._chain(event.device, event.incarnation)
+        forked = chain.holds(event.kseq)
+        if forked and event.kind not in EVIDENCE:
+            return self._set_apart(judged, submission, "fork")
+        chain.take(event.kseq)
+        if event.kind == Kind.DIRECTORY:
+            self._heed_directory(event)
+        envelope = self._enter(event, judged.body, submission, "fork" if forked else "")
+        return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
+
+    def _enter(self, event: Event, body: bytes, submission: Submission, code: str = "") -> bytes:
+        room = self._room(event.room)
+        room.head += 1
+        received = self._received()
+        low, high = interval(event, submission.anchors, received)
+        rank = max(0, event.by.rank)
+        envelope = encode_envelope(
+            Envelope(self.epoch, room.head, received, low, high, code=code, rank=rank)
+        )
+        self._now.rows.append(
+            (
+                room.number << OFFSET_BITS | room.head,
+                event.id,
+                event.room,
+                event.device,
+                event.incarnation,
+                event.kseq,
+                event.kind,
+                event.session,
+                event.person,
+                body,
+                envelope,
+            )
+        )
+        self._now.ids[event.id] = (event.hash, envelope)
+        self._now.accepted.append(
+            Accepted(event.room, room.head, body, envelope, submission.origin)
+        )
+        return envelope
+
+    def _again(self, judged: Judgement, submission: Submission) -> Judged:
+        """The id is held already: by the same event, or by another that claims it."""
+        event = judged.event
+        if event.id in self._now.ids:
+            hash_, envelope = self._now.ids[event.id]
+        else:
+            query = "SELECT body, envelope FROM event WHERE id = ?"
+            body, envelope = self._db.execute(query, (event.id,)).fetchone()
+            hash_ = decode_event(body).hash
+        if hash_ != event.hash:
+            return self._set_apart(judged, submission, "fork")
+        self._chain(event.device, event.incarnation).take(event.kseq)
+        return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
+
+    def _set_apart(self, judged: Judgement, submission: Submission, code: str) -> Judged:
+        trace = judged.trace
+        digest = hashlib.blake2b(judged.body, digest_size=32).digest()
+        self._db.execute(
+            "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                digest,
+                self._received(),
+                submission.org,
+                submission.device,
+                trace.id,
+                code,
+                judged.body,
+            ),
+        )
+        # The author gets a receipt for it, so its place in the author's own chain counts as held;
+        # nobody else can fill that place with something that cannot be checked.
+        if trace.kseq > 0 and trace.device == submission.device:
+            self._chain(trace.device, trace.incarnation).take(trace.kseq)
+        return Judged(trace.id, "quarantined", code=code)
+
+    def _author(self, org: str, room: str, data: dict[str, Any]) -> None:
+        """Write an event of the hub's own."""
+        chain = self._chain(self.device, self.incarnation)
+        wall = self._clock.wall()
+        event = sealed(
+            Event(
+                id=uuid7(wall, uuid.uuid4().bytes),
+                device=self.device,
+                incarnation=self.incarnation,
+                kseq=chain.contiguous + 1,
+                kind=Kind.DIRECTORY,
+                org=org,
+                room=room,
+                wall=wall,
+                zone="UTC",
+                boot=self._clock.boot,
+                ticks=self._clock.ticks(),
+                synced=self._clock.synced(),
+                by=Author(role="hub"),
+                data=data,
+                prev=self._meta["prev"],
+            )
+        )
+        chain.take(event.kseq)
+        self._meta["prev"] = event.hash
+        self._heed_directory(event)
+        body = encode_event(event)
+        self._enter(event, body, Submission(org, self.device, [body]))
+
+    def _heed_directory(self, event: Event) -> None:
+        """Keep the highest rev of a record, also of one that another hub made."""
+        record, id_, rev = (event.data.get(key) for key in ("record", "id", "rev"))
+        named = isinstance(record, str) and isinstance(id_, str)
+        if named and isinstance(rev, int) and 0 <= rev < 1 << 62:
+            self._db.execute(
+                "INSERT INTO directory VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE"
+                " SET rev = ?4, value = ?5 WHERE rev < ?4",
+                (event.room, record, id_, rev, _CANONICAL.encode(event.data.get("value"))),
+            )
+
+    def _received(self) -> int:
+        """The hub's own time, never twice the same and never backwards, also over restarts."""
+        self._meta["received"] = max(self._clock.wall(), self._meta["received"] + 1)
+        return int(self._meta["received"])
+
+    def _room(self, name: str) -> _Room:
+        room = self._rooms.get(name)
+        if room is None:
+            query = "SELECT number, head FROM room WHERE name = ?"
+            row = self._db.execute(query, (name,)).fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO room (name, head) VALUES (?, 0)", (name,))
+                row = self._db.execute(query, (name,)).fetchone()
+            room = self._rooms[name] = _Room(*row)
+        self._now.rooms[name] = room
+        return room
+
+    def _chain(self, device: str, incarnation: str) -> _Chain:
+        key = (device, incarnation)
+        chain = self._chains.get(key)
+        if chain is None:
+            query = "SELECT contiguous, ahead FROM chain WHERE device = ? AND incarnation = ?"
+            row = self._db.execute(query, key).fetchone()
+            chain = self._chains[key] = _Chain(row[0], set(json.loads(row[1]))) if row else _Chain()
+        self._now.chains[key] = chain
+        return chain

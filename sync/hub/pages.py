@@ -1,0 +1,98 @@
+"""Reading the log: pages of a room and what is held of a device, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from sync.hub.tables import OFFSET_BITS, connect
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+Row: TypeAlias = tuple[int, bytes, bytes]
+"""Offset, encoded event, encoded envelope."""
+
+PAGE_EVENTS = 250
+PAGE_BYTES = 128 * 1024
+
+
+class Pages:
+    """A few reader threads, each on a connection of its own."""
+
+    def __init__(self, path: Path, threads: int = 2) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hub-reader")
+
+    def close(self) -> None:
+        """End the threads and close their connections."""
+        self._pool.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+    async def page(self, room: str, after: int) -> list[Row]:
+        """What the room holds above offset `after`, as much as one page may carry."""
+        return await self._run(lambda: self._page(room, after))
+
+    async def head(self, room: str) -> int:
+        """Where the room ends on disk."""
+        rows = await self._query("SELECT head FROM room WHERE name = ?", room)
+        return int(rows[0][0]) if rows else 0
+
+    async def received(self, device: str) -> dict[str, int]:
+        """Per incarnation of a device, the kseq up to which nothing is missing."""
+        query = "SELECT incarnation, contiguous FROM chain WHERE device = ?"
+        return dict(await self._query(query, device))
+
+    async def sites(self) -> list[tuple[str, str]]:
+        """Organisation and site of every kiosk that has been here."""
+        return await self._query("SELECT org, site FROM site")
+
+    async def totals(self) -> tuple[int, int]:
+        """How many events are in the log, and how many in quarantine."""
+        rows = await self._query(
+            "SELECT coalesce(sum(head), 0), (SELECT count(*) FROM quarantine) FROM room"
+        )
+        return rows[0][0], rows[0][1]
+
+    async def _query(self, query: str, *args: str) -> list[Any]:
+        return await self._run(lambda: self._reader().execute(query, args).fetchall())
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _page(self, room: str, after: int) -> list[Row]:
+        query = "SELECT number FROM room WHERE name = ?"
+        found = self._reader().execute(query, (room,)).fetchone()
+        if found is None:
+            return []
+        first = found[0] << OFFSET_BITS
+        rows = self._reader().execute(
+            "SELECT offset, body, envelope FROM event WHERE place > ? AND place < ?"
+            " ORDER BY place LIMIT ?",
+            (first | after, first + (1 << OFFSET_BITS), PAGE_EVENTS),
+        )
+        page: list[Row] = []
+        size = 0
+        for row in rows:
+            page.append(row)
+            size += len(row[1])
+            if size >= PAGE_BYTES:
+                break
+        return page
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._path)
+            connection.execute("PRAGMA query_only = ON")
+            self._connections.append(connection)
+        return connection

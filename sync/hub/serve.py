@@ -1,0 +1,69 @@
+"""Running a hub as a process of its own, for `kiosk hub`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from kiosk.clock import SystemClock
+from sync.hub.errors import HubError
+from sync.hub.server import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def serve(db: Path, host: str, port: int, token: str, *, child: bool, insecure_lan: bool) -> int:
+    """Run a hub until SIGTERM or SIGINT, or until stdin ends if it is a `child`; the exit code.
+
+    Prints `ready URL` once it listens. What keeps it from running is one line on stderr and 1.
+    """
+    hub = Hub(db, token, host, port, SystemClock(), insecure_lan=insecure_lan)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(hub, child=child))
+    except HubError as error:
+        print(f"kiosk hub: {error}", file=sys.stderr, flush=True)  # noqa: T201  the command's own word
+        return 1
+    return 0
+
+
+async def _run(hub: Hub, *, child: bool) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    url = await hub.start()
+    print(f"ready {url}", flush=True)  # noqa: T201  what the parent waits for
+    if child:
+        _watch_stdin(loop, over.set)
+    try:
+        await over.wait()
+    finally:
+        await hub.stop()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
+    """Call `ended` when the parent is gone: its end of the pipe closes even if it was killed."""
+
+    def readable() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            ended()
+
+    try:
+        loop.add_reader(0, readable)
+    except OSError:  # a file or /dev/null cannot be waited on, and belongs to no parent
+        ended()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415  only where it exists
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

@@ -1,0 +1,129 @@
+"""The hub's database file: its tables, how it is opened, and the lock that keeps it to one hub."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import uuid
+from typing import IO, TYPE_CHECKING, Any
+
+from sync.hub.errors import LogBusyError, LogError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = 1
+# A row's key is its room's number and its offset in one, so a room's pages lie side by side.
+OFFSET_BITS = 40
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+CREATE TABLE room (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, head INTEGER NOT NULL);
+
+-- The log: what was accepted, as the bytes that were hashed and sent.
+CREATE TABLE event (
+    place INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    room TEXT NOT NULL,
+    offset INTEGER AS (place & ((1 << 40) - 1)) VIRTUAL,
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    kseq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    session TEXT,
+    person TEXT,
+    body BLOB NOT NULL,
+    envelope BLOB NOT NULL
+);
+
+-- What is held of each device's own chain: all up to `contiguous`, and single ones beyond it.
+CREATE TABLE chain (
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    contiguous INTEGER NOT NULL,
+    ahead TEXT NOT NULL,
+    PRIMARY KEY (device, incarnation)
+) WITHOUT ROWID;
+
+-- What could not be accepted: the raw bytes, for somebody to look at.
+CREATE TABLE quarantine (
+    digest BLOB PRIMARY KEY,
+    received INTEGER NOT NULL,
+    org TEXT NOT NULL,
+    device TEXT NOT NULL,
+    id TEXT NOT NULL,
+    code TEXT NOT NULL,
+    body BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- The directory as it stands, so that only what changed makes an event.
+CREATE TABLE directory (
+    room TEXT NOT NULL,
+    record TEXT NOT NULL,
+    id TEXT NOT NULL,
+    rev INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (room, record, id)
+) WITHOUT ROWID;
+
+-- Organisations and sites whose kiosks have been here.
+CREATE TABLE site (org TEXT NOT NULL, site TEXT NOT NULL, PRIMARY KEY (org, site)) WITHOUT ROWID;
+"""
+
+
+def locked(path: Path) -> IO[str]:
+    """Take the database at `path` for this process until the returned file is closed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(path.name + ".lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise LogError(f"{path} cannot be used as the hub's database: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise LogBusyError(f"another hub works on {path}") from error
+    return file
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A connection to the log for its writer, tables made if missing; raises `LogError`."""
+    try:
+        connection = connect(path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise LogError(f"{path} cannot be used as the hub's database: {error}") from error
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A plain connection, transactions by hand."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise LogError(f"{path} was made by a newer hub (schema {version})")
+    if version == SCHEMA:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";\n"):
+        connection.execute(statement)
+    meta: dict[str, Any] = {
+        "epoch": uuid.uuid4().hex,
+        "device": str(uuid.uuid4()),
+        "incarnation": uuid.uuid4().hex,
+        "received": 0,
+        "prev": "",
+    }
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")

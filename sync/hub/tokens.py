@@ -1,0 +1,68 @@
+"""The hub's shared token: where it is kept, and whether what a peer shows is it."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from sync.hub.errors import TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+VARIABLE = "WHORL_HUB_TOKEN"
+_BEARER = "bearer "
+
+
+def hub_token(db: Path, environ: Mapping[str, str]) -> str:
+    """The token from `WHORL_HUB_TOKEN`, else from `<db>.token`, which is made if missing.
+
+    Raises `TokenError` if others than the owner can read the file, or if it is empty.
+    """
+    if given := environ.get(VARIABLE, "").strip():
+        return given
+    path = db.with_name(db.name + ".token")
+    try:
+        return _made(path) or _read(path)
+    except OSError as error:
+        raise TokenError(f"the token file {path} cannot be used: {error.strerror}") from error
+
+
+def bearer(header: str | None) -> str | None:
+    """The token in an Authorization header (RFC 6750, 2.1); None if there is none."""
+    if header is None or not header.lower().startswith(_BEARER):
+        return None
+    return header[len(_BEARER) :].strip()
+
+
+def same(shown: str | None, token: str) -> bool:
+    """Whether the shown token is the hub's, in a time that tells nothing of it."""
+    return shown is not None and hmac.compare_digest(shown.encode(), token.encode())
+
+
+def _made(path: Path) -> str | None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return token
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        token = file.read().strip()
+    if mode & 0o077:
+        raise TokenError(f"the token file {path} can be read by others; do: chmod 600 {path}")
+    if not token:
+        raise TokenError(f"the token file {path} is empty; delete it and a new one is made")
+    return token

@@ -1,0 +1,288 @@
+"""The words that a kiosk and a hub exchange over `/v1/ws`: one JSON object per frame, both ways.
+
+A frame is a msgspec Struct tagged by `type`. Events travel as the very bytes that were stored and
+hashed (`msgspec.Raw`), so neither end encodes them anew. Nothing here does I/O.
+
+ProtocolError                 a frame that cannot be taken; `code` goes into `error` frames
++-- OversizedError            longer than `MAX_MESSAGE`
++-- MismatchError             the peer speaks another version
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from kiosk.clock import Anchor
+from kiosk.model import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+T = TypeVar("T")
+
+VERSION = 1
+PATH = "/v1/ws"
+
+MAX_BATCH = 500  # events in one push
+MAX_BATCH_BYTES = 256 * 1024  # bytes of events in one push, unless a single one is larger
+MAX_EVENT = 512 * 1024  # bytes of one event; a larger one cannot travel
+MAX_MESSAGE = 1024 * 1024  # bytes of one frame
+
+
+class Close(IntEnum):
+    """Why a connection was closed by the hub (RFC 6455, 7.4: 4000-4999 are private)."""
+
+    GOING_AWAY = 1001
+    TRY_LATER = 1013
+    BAD_MESSAGE = 4400
+    TOKEN = 4401
+    REVOKED = 4403
+    SLOW = 4408
+    SUPERSEDED = 4409
+
+
+class ProtocolError(Exception):
+    """The frame cannot be taken; whoever sent it is told so and the connection is closed."""
+
+    code: ClassVar[str] = "malformed"
+
+
+class OversizedError(ProtocolError):
+    """The frame is longer than any honest one."""
+
+    code = "oversized"
+
+
+class MismatchError(ProtocolError):
+    """The peer speaks another version of this protocol."""
+
+    code = "version"
+
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+RoomName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Up to where a room has been read: an offset, and the epoch in which it means anything."""
+
+    epoch: Name
+    offset: Count
+
+
+# -- from the kiosk --------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
+    """The first frame: who speaks. The token may come here or in the Authorization header."""
+
+    version: int
+    org: Name
+    site: Name
+    device: Name
+    incarnation: Name
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    token: str | None = None
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
+    """Follow a room from `cursor` (None: from its beginning).
+
+    `echo` False leaves out, of the live events, those whose `ack` went to this very connection.
+    `pages` is how many pages of missed events may be sent before the next `subscribe`, so that a
+    long catch-up comes no faster than it can be stored; 0 is no limit.
+    """
+
+    room: RoomName
+    cursor: Cursor | None = None
+    echo: bool = True
+    pages: Count = 0
+
+
+class Push(msgspec.Struct, frozen=True, tag="push", omit_defaults=True):
+    """Events to be kept, answered by one `ack` with a verdict for each, in the same order."""
+
+    batch: Count
+    events: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BATCH)]
+    anchors: Annotated[list[Anchor], msgspec.Meta(max_length=MAX_BATCH)] = []
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Asks for the hub's time; `sent` (boot ticks, ns) comes back untouched."""
+
+    sent: Count
+
+
+# -- from the hub ----------------------------------------------------------------------------------
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
+    """The answer to `hello`. `hub_time` is UTC ns, None while the hub does not trust its clock.
+
+    `received_kseq` says, per incarnation of this device, up to which kseq nothing is missing here.
+    """
+
+    version: int
+    epoch: Name
+    hub_time: Count | None = None
+    received_kseq: dict[str, Count] = {}
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An accepted event with the hub's envelope."""
+
+    event: msgspec.Raw
+    envelope: Envelope
+
+
+class Events(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
+    """What a room holds above offset `after`, up to and including `offset`; `head` is its end.
+
+    `live`: nothing is missing now, later events follow by themselves.
+    """
+
+    room: RoomName
+    epoch: Name
+    after: Count
+    offset: Count
+    head: Count
+    live: bool = False
+    items: list[Item] = []
+
+
+class Reset(msgspec.Struct, frozen=True, tag="reset"):
+    """The cursor means nothing in this epoch: every event of the room follows, to be united."""
+
+    room: RoomName
+    epoch: Name
+    head: Count
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one pushed event; all but `retry` mean that the hub holds it durably.
+
+    `after` is in seconds. `id` is empty if the hub could not even read that.
+    """
+
+    id: str
+    verdict: Literal["ok", "dup", "quarantined", "retry"]
+    code: str = ""
+    after: float | None = None
+    envelope: Envelope | None = None
+
+
+class Ack(msgspec.Struct, frozen=True, tag="ack"):
+    """The verdicts on one `push`, in its order."""
+
+    batch: Count
+    verdicts: list[Verdict]
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong", omit_defaults=True):
+    """The answer to `ping`; `hub_time` as in `welcome`."""
+
+    echo: Count
+    hub_time: Count | None = None
+
+
+class Position(msgspec.Struct, frozen=True, tag="position"):
+    """Where a followed room ends, said every few seconds so that a silent gap is found."""
+
+    room: RoomName
+    epoch: Name
+    head: Count
+
+
+class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
+    """Something was refused; `after` (seconds) is when to try again, if that is known."""
+
+    code: str
+    message: str = ""
+    after: float | None = None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An `Item` as the hub's log holds it, both parts already encoded."""
+
+    event: msgspec.Raw
+    envelope: msgspec.Raw
+
+
+class Page(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
+    """`Events`, the same on the wire, made of `Kept` items; for encoding only."""
+
+    room: str
+    epoch: str
+    after: int
+    offset: int
+    head: int
+    live: bool = False
+    items: Sequence[Kept] = ()
+
+
+class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A `Verdict`, the same on the wire, with its envelope already encoded; for encoding only."""
+
+    id: str
+    verdict: str
+    code: str = ""
+    after: float | None = None
+    envelope: msgspec.Raw | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, tag="ack"):
+    """`Ack`, the same on the wire, made of `Judged` verdicts; for encoding only."""
+
+    batch: int
+    verdicts: Sequence[Judged]
+
+
+FromKiosk: TypeAlias = Hello | Subscribe | Push | Ping
+FromHub: TypeAlias = Welcome | Events | Reset | Ack | Pong | Position | Error
+Message: TypeAlias = FromKiosk | FromHub | Page | Receipt
+
+_ENCODER = msgspec.json.Encoder()
+_FROM_KIOSK: msgspec.json.Decoder[FromKiosk] = msgspec.json.Decoder(FromKiosk)
+_FROM_HUB: msgspec.json.Decoder[FromHub] = msgspec.json.Decoder(FromHub)
+
+
+def encode(message: Message) -> bytes:
+    """The frame's bytes: one JSON object, UTF-8."""
+    return _ENCODER.encode(message)
+
+
+def decode_from_kiosk(frame: bytes | str) -> FromKiosk:
+    """What a kiosk said; raises `ProtocolError` for anything but one of its messages."""
+    return _decoded(_FROM_KIOSK, frame)
+
+
+def decode_from_hub(frame: bytes | str) -> FromHub:
+    """What a hub said; raises `ProtocolError` for anything but one of its messages."""
+    return _decoded(_FROM_HUB, frame)
+
+
+def kept(rows: Iterable[tuple[bytes, bytes]]) -> list[Kept]:
+    """Items for a `Page` from pairs of encoded event and encoded envelope."""
+    raw = msgspec.Raw
+    return [Kept(raw(event), raw(envelope)) for event, envelope in rows]
+
+
+def check_version(version: int) -> None:
+    """Raises `MismatchError` unless the peer speaks this version."""
+    if version != VERSION:
+        raise MismatchError(f"speaks protocol version {version}, this end speaks {VERSION}")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], frame: bytes | str) -> T:
+    if len(frame) > MAX_MESSAGE:
+        raise OversizedError(f"a frame of {len(frame)} bytes")
+    try:
+        return decoder.decode(frame)
+    # Bad UTF-8 is a ValueError and bottomless nesting a RecursionError, not msgspec's own.
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ProtocolError(str(error)) from error
