@@ -170,7 +170,7 @@ class Member:
     def _give_page(self, room: Room, seat: Seat, rows: list[Row]) -> None:
         after, seat.sent = seat.sent, rows[-1][0] if rows else seat.sent
         # Told and set in one go: nothing can be committed to the room's members in between.
-        seat.live = seat.sent >= room.head
+        seat.live = seat.sent >= room.committed
         items = [(event, envelope) for _, event, envelope in rows]
         self.line.write(self._rooms.frame(room, after, seat.sent, items, live=seat.live))
         if seat.pages is not None and not seat.live:

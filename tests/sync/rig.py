@@ -13,7 +13,7 @@ from kiosk.model import Event, encode_event, sealed, session_room, site_room, uu
 from sync import protocol as p
 from sync.hub import Hub
 
-TOKEN = "a-token-for-tests"
+TOKEN = "a-token-for-tests"  # noqa: S105  of no real hub
 ORG, SITE = "acme", "north"
 ROOM = session_room(ORG, "s1")
 SITE_ROOM = site_room(ORG, SITE)

@@ -83,17 +83,20 @@ async def test_a_cursor_that_means_nothing_gets_a_reset_and_everything(path, cur
 
 async def test_live_events_reach_every_member_and_come_back_to_their_author(path):
     author = Author()
-    async with hub(path) as server, joined(server.url) as peer:
-        async with joined(server.url, hello("kiosk-2")) as other:
-            assert await peer.follow() == []
-            assert await other.follow() == []
-            bodies = author.bodies(3)
-            verdicts = await peer.push(*bodies)
-            for one in (peer, other):
-                page = await one.get(p.Events)
-                assert [bytes(item.event) for item in page.items] == bodies
-                assert [i.envelope for i in page.items] == [v.envelope for v in verdicts]
-                assert (page.after, page.offset, page.live) == (0, 3, True)
+    async with (
+        hub(path) as server,
+        joined(server.url) as peer,
+        joined(server.url, hello("kiosk-2")) as other,
+    ):
+        assert await peer.follow() == []
+        assert await other.follow() == []
+        bodies = author.bodies(3)
+        verdicts = await peer.push(*bodies)
+        for one in (peer, other):
+            page = await one.get(p.Events)
+            assert [bytes(item.event) for item in page.items] == bodies
+            assert [i.envelope for i in page.items] == [v.envelope for v in verdicts]
+            assert (page.after, page.offset, page.live) == (0, 3, True)
 
 
 async def test_without_echo_an_author_gets_the_offset_only_after_its_ack(path):
@@ -220,22 +223,25 @@ async def test_a_member_that_lags_too_long_is_closed_with_4408(path, monkeypatch
 async def test_a_slow_member_recovers_everything_by_offset(path):
     author = Author()
     filler = {"data": {"note": "x" * 4000}}
-    async with hub(path) as server, joined(server.url) as peer:
-        # The reader takes nothing while its small queue is full.
-        async with joined(server.url, hello("slow"), max_queue=1) as slow:
-            await slow.follow()
-            for _ in range(60):
-                await peer.push(*(author.body(**filler) for _ in range(50)))
-            lagging = server._core.connections["slow", "inc-1"]._member
-            assert not lagging.seats[ROOM].live
-            seen = []
-            while len(seen) < 3000:
-                page = await slow.get(p.Events)
-                assert page.after == (seen[-1] if seen else 0)
-                seen += offsets(page.items)
-            assert seen == list(range(1, 3001))
-            await peer.push(author.body())
-            assert offsets((await slow.get(p.Events)).items) == [3001]
+    async with (
+        hub(path) as server,
+        joined(server.url) as peer,
+        # It takes nothing from the socket while its small queue is full.
+        joined(server.url, hello("slow"), max_queue=1) as slow,
+    ):
+        await slow.follow()
+        for _ in range(60):
+            await peer.push(*(author.body(**filler) for _ in range(50)))
+        lagging = server._core.connections["slow", "inc-1"]._member
+        assert not lagging.seats[ROOM].live
+        seen = []
+        while len(seen) < 3000:
+            page = await slow.get(p.Events)
+            assert page.after == (seen[-1] if seen else 0)
+            seen += offsets(page.items)
+        assert seen == list(range(1, 3001))
+        await peer.push(author.body())
+        assert offsets((await slow.get(p.Events)).items) == [3001]
 
 
 # -- a hub that dies -------------------------------------------------------------------------------
