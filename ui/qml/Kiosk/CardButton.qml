@@ -1,0 +1,81 @@
+import QtQuick
+import QtQuick.Templates as T
+import Kiosk.Facades
+
+// A large button: glyph, title and, smaller, what it is for.
+T.AbstractButton {
+    id: button
+
+    property string glyph: ""
+    property string detail: ""
+    property bool filled: false
+    property color fill: filled ? Theme.brand : Theme.raised
+    property color ink: filled ? Theme.onBrand : Theme.ink
+    property color ink2: filled ? Theme.onBrand : Theme.ink2
+    property color accent: filled ? Theme.onBrand : Theme.brand
+    property color rim: filled ? fill : Theme.edge
+    property int titleSize: Theme.buttonSize
+    property bool centred: false
+    property bool glyphAlways: centred
+    property color pressedFill: Theme.sunken
+    property color pressedInk: Theme.ink
+    readonly property bool glyphShown: glyph !== "" && (Theme.large || glyphAlways)
+    readonly property bool truncated: title.truncated || caption.truncated
+
+    implicitHeight: Theme.buttonHeight
+    padding: glyphShown ? Theme.gap : Theme.base * 2
+    Accessible.role: Accessible.Button
+    Accessible.name: detail === "" ? text : text + ". " + detail
+
+    background: Rectangle {
+        radius: Theme.buttonRadius
+        color: button.down ? button.pressedFill : button.fill
+        border.color: button.rim
+        border.width: Theme.border
+    }
+    contentItem: Item {
+        Row {
+            id: row
+
+            anchors.verticalCenter: parent.verticalCenter
+            x: button.centred ? (parent.width - width) / 2 : 0
+            spacing: Theme.gap - 4
+
+            Glyph {
+                visible: button.glyphShown
+                anchors.verticalCenter: parent.verticalCenter
+                name: button.glyph
+                ink: button.accent
+                width: Theme.buttonGlyph
+                height: Theme.buttonGlyph
+            }
+            Column {
+                id: words
+
+                readonly property real room: row.parent.width - (button.glyphShown ? Theme.buttonGlyph + row.spacing : 0)
+
+                anchors.verticalCenter: parent.verticalCenter
+
+                FittedLine {
+                    id: title
+
+                    width: Math.min(implicitWidth, words.room)
+                    size: button.titleSize
+                    strong: true
+                    color: button.down ? button.pressedInk : button.ink
+                    text: button.text
+                }
+                FittedLine {
+                    id: caption
+
+                    visible: text !== ""
+                    width: Math.min(implicitWidth, words.room)
+                    size: Theme.chipSize
+                    minimumPixelSize: size
+                    color: button.down ? button.pressedInk : button.ink2
+                    text: button.detail
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import QtQuick
+import Kiosk.Facades
+
+// The person's own code, on a keypad.
+Rectangle {
+    id: screen
+
+    required property Words words
+    required property OtherWays otherWays
+    readonly property int edge: Theme.large ? 56 : 16
+    readonly property int keyGap: Theme.pick(8, 16)
+
+    color: Theme.field
+
+    MouseArea { anchors.fill: parent }
+    TimeBar {
+        width: parent.width
+        visible: share < 1
+        color: Theme.line
+        ink: Theme.brand
+        share: screen.otherWays.remaining
+    }
+    CardButton {
+        id: back
+
+        objectName: "back"
+        x: screen.edge
+        y: Theme.large ? 56 : 8
+        width: Theme.large ? 200 : Theme.buttonHeight
+        centred: true
+        glyph: "back"
+        text: Theme.large ? screen.words.back : ""
+        Accessible.name: screen.words.back
+        onClicked: screen.otherWays.leave()
+    }
+    Line {
+        id: title
+
+        x: Theme.large ? screen.edge : back.x + back.width + 16
+        y: Theme.large ? back.y + back.height + 32 : back.y + (back.height - height) / 2
+        width: fields.x + fields.width - x
+        wrapMode: Text.WordWrap
+        size: Theme.codeTitleSize
+        lineHeight: Theme.lineHeight
+        strong: true
+        text: screen.words.codeTitle
+    }
+    Column {
+        id: fields
+
+        x: screen.edge
+        y: Theme.large ? title.y + title.height + 36 : back.y + back.height + Theme.gap
+        width: (Theme.portrait ? parent.width : keypad.x) - 2 * x
+        spacing: Theme.large ? 8 : 4
+        Accessible.role: Accessible.StaticText
+        Accessible.name: screen.otherWays.spoken
+
+        Line {
+            strong: true
+            color: Theme.brand
+            text: screen.words.codeLabel
+        }
+        Row {
+            id: boxes
+
+            readonly property real boxWidth: Math.min(Theme.pick(64, 88), (width - (screen.otherWays.boxes - 1) * spacing) / screen.otherWays.boxes)
+
+            width: parent.width
+            spacing: Theme.pick(8, 12)
+
+            Repeater {
+                model: screen.otherWays.boxes
+
+                Rectangle {
+                    id: box
+
+                    required property int index
+                    readonly property bool filled: index < screen.otherWays.digits.length
+                    readonly property bool here: index === screen.otherWays.digits.length
+
+                    width: boxes.boxWidth
+                    height: Theme.pick(72, 96)
+                    radius: Theme.fieldRadius
+                    color: Theme.raised
+                    border.color: here ? Theme.brand : Theme.edge
+                    border.width: here ? Theme.border + 2 : Theme.border
+
+                    Line {
+                        anchors.centerIn: parent
+                        size: Theme.digitSize
+                        strong: true
+                        text: screen.otherWays.digits.charAt(box.index)
+                    }
+                    Rectangle {
+                        anchors.centerIn: parent
+                        visible: box.here
+                        width: 4
+                        height: parent.height * 0.44
+                        radius: width / 2
+                        color: Theme.brand
+                    }
+                }
+            }
+        }
+    }
+    Line {
+        x: screen.edge
+        y: Theme.portrait ? fields.y + fields.height + Theme.gap : parent.height - screen.edge - height
+        width: fields.width
+        wrapMode: Text.WordWrap
+        color: Theme.ink2
+        text: screen.words.codeHint
+    }
+    Grid {
+        id: keypad
+
+        x: Theme.portrait ? (parent.width - width) / 2 : parent.width - width - Theme.pick(8, 56)
+        y: Theme.portrait ? parent.height - height - screen.edge : (parent.height - height) / 2
+        columns: 3
+        spacing: screen.keyGap
+
+        Repeater {
+            model: ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
+
+            Key {
+                required property string modelData
+
+                objectName: "key" + modelData
+                text: modelData
+                onClicked: screen.otherWays.press(modelData)
+            }
+        }
+        Key {
+            objectName: "erase"
+            sunken: true
+            glyph: "erase"
+            text: screen.words.erase
+            onClicked: screen.otherWays.erase()
+        }
+        Key {
+            objectName: "key0"
+            text: "0"
+            onClicked: screen.otherWays.press("0")
+        }
+        Key {
+            objectName: "enter"
+            filled: true
+            size: Theme.pick(24, 32)
+            text: screen.words.enter
+            onClicked: screen.otherWays.confirm()
+        }
+    }
+}

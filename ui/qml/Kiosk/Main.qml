@@ -1,0 +1,87 @@
+import QtQuick
+import Kiosk.Facades
+
+// The kiosk's window: the door and its roster; answers and the keypad take the whole of it.
+Window {
+    id: root
+
+    required property Words words
+    required property Door door
+    required property RosterModel roster
+    required property Pill pill
+    required property OtherWays otherWays
+    required property string scheme
+    required property bool reducedMotion
+    readonly property bool answering: door.phase === "outcome"
+    readonly property bool broken: door.phase === "out_of_order"
+
+    title: "Whorl"
+    color: Theme.field
+
+    Binding { target: Theme; property: "width"; value: root.width }
+    Binding { target: Theme; property: "height"; value: root.height }
+    Binding { target: Theme; property: "scheme"; value: root.scheme }
+    Binding { target: Theme; property: "reducedMotion"; value: root.reducedMotion }
+
+    IdleScreen {
+        visible: !root.answering && !root.broken
+        width: Theme.doorWidth
+        height: root.height
+        door: root.door
+        words: root.words
+        otherWays: root.otherWays
+    }
+    RosterPanel {
+        visible: !root.answering && !root.broken
+        x: Theme.portrait ? 0 : Theme.doorWidth
+        y: Theme.panelTop
+        width: root.width - x
+        height: Theme.panelBottom - y
+        door: root.door
+        roster: root.roster
+        pill: root.pill
+    }
+    PortraitCorner {
+        visible: Theme.portrait && !root.answering && !root.broken
+        x: root.width - Theme.margin - width
+        door: root.door
+        pill: root.pill
+    }
+    Loader {
+        anchors.fill: parent
+        active: root.broken
+        sourceComponent: OutOfOrderScreen {
+            door: root.door
+            words: root.words
+            pill: root.pill
+            otherWays: root.otherWays
+        }
+    }
+    Loader {
+        active: root.pill.shown
+        x: Theme.portrait ? 0 : Theme.doorWidth
+        y: Theme.panelTop
+        width: root.width - x
+        height: root.height - y
+        sourceComponent: PillDetail {
+            door: root.door
+            pill: root.pill
+            words: root.words
+        }
+    }
+    Loader {
+        anchors.fill: parent
+        active: root.otherWays.shown
+        sourceComponent: CodeScreen {
+            words: root.words
+            otherWays: root.otherWays
+        }
+    }
+    OutcomeScreen {
+        visible: root.answering
+        anchors.fill: parent
+        door: root.door
+        words: root.words
+        otherWays: root.otherWays
+    }
+}

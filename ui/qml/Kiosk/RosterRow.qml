@@ -1,0 +1,68 @@
+import QtQuick
+import Kiosk.Facades
+
+// One person: how they came in, name, status, time.
+Item {
+    id: row
+
+    required property string name
+    required property string method
+    required property string status
+    required property string label
+    required property string chip
+    required property string time
+    required property bool newest
+    readonly property bool expected: status === "expected"
+
+    height: Theme.rowHeight
+
+    Rectangle {
+        id: tint
+
+        anchors.fill: parent
+        radius: Theme.rowRadius
+        color: row.newest ? Theme.hot : Theme.surface
+
+        Behavior on color {
+            ColorAnimation { duration: row.newest ? 0 : Theme.tintLeave }
+        }
+    }
+    Glyph {
+        anchors.verticalCenter: parent.verticalCenter
+        x: Theme.large ? 12 : 8
+        width: Theme.rowGlyph
+        height: Theme.rowGlyph
+        name: row.method
+        ink: Theme.ink2
+    }
+    Line {
+        anchors.verticalCenter: parent.verticalCenter
+        x: Theme.large ? 52 : 38
+        width: chip.x - x - Theme.base
+        elide: Text.ElideRight
+        size: Theme.rowNameSize
+        strong: !row.expected
+        color: row.expected ? Theme.ink2 : Theme.ink
+        text: row.name
+    }
+    Chip {
+        id: chip
+
+        anchors.verticalCenter: parent.verticalCenter
+        x: time.x - width - (Theme.large ? 12 : 6) + (plain ? -2 : 0)
+        status: row.status
+        glyph: row.chip
+        text: row.label
+    }
+    Line {
+        id: time
+
+        anchors.verticalCenter: parent.verticalCenter
+        x: parent.width - (Theme.large ? 12 : 8) - width
+        width: Theme.large ? 68 : 54
+        horizontalAlignment: Text.AlignRight
+        size: Theme.bodySize
+        color: Theme.ink2
+        text: row.time
+    }
+}

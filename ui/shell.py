@@ -1,0 +1,173 @@
+"""The window: QML engine, fonts, choice of renderer, and an end without loose threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QUrl
+from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
+from PySide6.QtQml import QQmlApplicationEngine
+
+import resources
+from ui import glyph, ring
+from ui.door import Door
+from ui.other_ways import OtherWays
+from ui.pill import Pill
+from ui.roster import RosterModel
+from ui.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PySide6.QtQuick import QQuickWindow
+
+    from kiosk.model import DeskState
+    from ui.desk import Desk
+
+QML = Path(__file__).parent / "qml"
+SCHEMES = ("light", "dark", "high")
+DEFAULT_SIZE = (1280, 800)
+
+_EMULATED = ("llvmpipe", "softpipe", "swrast")
+_FAMILIES = ["Noto Sans", "Noto Sans Arabic UI"]
+_FONTS = Path(resources.__file__).parent / "fonts"
+# Registers their QML types.
+PARTS = (glyph.Glyph, ring.Ring)
+
+
+class ShellError(Exception):
+    """The screen could not be built; the message names the QML file."""
+
+
+def application(arguments: Sequence[str] = ()) -> QGuiApplication:
+    """The one Qt application, made if there is none; chooses a renderer that fits the machine."""
+    running = QGuiApplication.instance()
+    if running is not None:
+        return cast("QGuiApplication", running)
+    # Python paints the ring and the glyphs: one thread for all of it.
+    os.environ.setdefault("QSG_RENDER_LOOP", "basic")
+    app = QGuiApplication(["whorl", *arguments])
+    app.setApplicationName("Whorl")
+    if "QT_QUICK_BACKEND" not in os.environ and not _has_gpu():
+        os.environ["QT_QUICK_BACKEND"] = "software"
+    return app
+
+
+class Shell:
+    """The kiosk's window on a desk; `close` it before the desk goes.
+
+    `size` is the window's (width, height), None for the default or, in full screen, the screen's.
+    `scheme` is light, dark or high; `language` one of `ui.words.LANGUAGES`.
+    Raises `ShellError` if the QML does not load.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        size: tuple[int, int] | None = None,
+        scheme: str = "light",
+        language: str = "en",
+        fullscreen: bool = False,
+        reduced_motion: bool = False,
+    ) -> None:
+        self._app = application()
+        load_fonts()
+        self.words = Words(language)
+        self.door = Door(desk, self.words)
+        self.roster = RosterModel(desk, self.words)
+        self.pill = Pill(desk, self.words)
+        self.other_ways = OtherWays(desk, self.words)
+        self._stop = desk.watch(self._show, self.roster.change)
+        self._engine = QQmlApplicationEngine()
+        self.window = open_window(
+            self._engine,
+            "Main",
+            {
+                "words": self.words,
+                "door": self.door,
+                "roster": self.roster,
+                "pill": self.pill,
+                "otherWays": self.other_ways,
+                "scheme": scheme,
+                "reducedMotion": reduced_motion,
+            },
+        )
+        self.window.resize(*(size or DEFAULT_SIZE))
+        if fullscreen:
+            self.window.showFullScreen()
+        else:
+            self.window.show()
+
+    def grab(self, path: Path | str) -> None:
+        """Write what the window shows as a picture; raises OSError if that fails."""
+        if not self.window.grabWindow().save(str(path)):
+            raise OSError(f"could not write {path}")
+
+    def close(self) -> None:
+        """Take the window down: first the watching, then the QML, last what the QML looked at."""
+        self._stop()
+        self.window.close()
+        destroy(self._engine)
+        for facade in (self.other_ways, self.pill, self.roster, self.door, self.words):
+            destroy(facade)
+
+    def _show(self, state: DeskState) -> None:
+        self.door.show(state)
+        self.roster.show(state)
+        self.pill.show(state)
+        self.other_ways.show(state)
+
+
+def open_window(
+    engine: QQmlApplicationEngine, name: str, properties: dict[str, object]
+) -> QQuickWindow:
+    """The window that a file of the Kiosk module describes, not shown yet."""
+    engine.addImportPath(str(QML))
+    engine.setInitialProperties(properties)
+    engine.load(QUrl.fromLocalFile(str(QML / "Kiosk" / f"{name}.qml")))
+    roots = engine.rootObjects()
+    if not roots:
+        raise ShellError(f"{name}.qml did not load; Qt's log says why")
+    return cast("QQuickWindow", roots[0])
+
+
+def destroy(thing: QObject) -> None:
+    """Delete now, and not when some event loop next gets round to it."""
+    thing.deleteLater()
+    QCoreApplication.sendPostedEvents(thing, QEvent.Type.DeferredDelete)
+
+
+def load_fonts() -> None:
+    """Make the shipped fonts known, once, and the default."""
+    if QGuiApplication.font().families() != _FAMILIES:
+        for path in sorted(_FONTS.glob("*.ttf")):
+            QFontDatabase.addApplicationFont(str(path))
+        font = QFont(_FAMILIES)
+        font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
+        QGuiApplication.setFont(font)
+
+
+def _has_gpu() -> bool:
+    """Whether OpenGL would run on a real GPU; emulating one is slower than painting by hand."""
+    if QGuiApplication.platformName() in {"offscreen", "minimal", "linuxfb", "vnc"}:
+        return False
+    if not any(Path("/dev/dri").glob("renderD*")):
+        return False
+    renderer = _renderer()
+    return bool(renderer) and not any(word in renderer for word in _EMULATED)
+
+
+def _renderer() -> str:
+    from PySide6.QtGui import QOffscreenSurface, QOpenGLContext  # noqa: PLC0415 - costs only here
+
+    context = QOpenGLContext()
+    surface = QOffscreenSurface()
+    surface.create()
+    if not context.create() or not context.makeCurrent(surface):
+        return ""
+    name = context.functions().glGetString(0x1F01)  # GL_RENDERER
+    context.doneCurrent()
+    return str(name).lower()
