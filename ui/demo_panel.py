@@ -52,7 +52,7 @@ class DemoPanelFacade(QObject):
         self._plugged = True
         self._line_up = True
 
-    @Property("QStringList", constant=True)
+    @Property("QStringList", notify=changed)
     def names(self) -> list[str]:
         return list(self._controls.names)
 
@@ -64,11 +64,11 @@ class DemoPanelFacade(QObject):
     def lineUp(self) -> bool:
         return self._line_up
 
-    @Property(str, constant=True)
+    @Property(str, notify=changed)
     def unknownLabel(self) -> str:
         return "Unknown finger"
 
-    @Property(str, constant=True)
+    @Property(str, notify=changed)
     def dryLabel(self) -> str:
         return "Dry finger"
 

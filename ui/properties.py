@@ -16,18 +16,18 @@ if TYPE_CHECKING:
         def __get__(self, owner: QObject | None, kind: object = None) -> T: ...
 
     @overload
-    def Property(  # noqa: N802 - Qt's name, and the one its tools look for
-        kind: type | str, *, notify: Signal | None = None, constant: bool = False
+    def Property(
+        kind: type | str, *, notify: Signal | None = None
     ) -> Callable[[Callable[[Any], T]], _Typed[T]]: ...
     @overload
-    def Property(  # noqa: N802 - Qt's name, and the one its tools look for
+    def Property(
         kind: type | str,
         read: Callable[[Any], T],
         write: Callable[[Any, T], None],
         *,
         notify: Signal | None = None,
     ) -> _Typed[T]: ...
-    def Property(*_args: Any, **_kwargs: Any) -> Any: ...  # noqa: N802 - as above
+    def Property(*_args: Any, **_kwargs: Any) -> Any: ...
 else:
     from PySide6.QtCore import Property
 

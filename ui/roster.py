@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -106,7 +106,7 @@ class RosterModel(QAbstractListModel):
     def roleNames(self) -> dict[int, QByteArray]:
         return {int(role): QByteArray(role.name.lower().encode()) for role in Role}
 
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid() or index.row() >= len(self._keys):
             return None
         if role != Qt.ItemDataRole.DisplayRole and role not in _ROLES:
@@ -165,22 +165,23 @@ class RosterModel(QAbstractListModel):
         if self._keys:
             self.dataChanged.emit(self.index(0), self.index(len(self._keys) - 1), [Role.LABEL])
 
-    def _tell(self, role: int, row: RosterRow) -> Any:
-        match role:
-            case Role.STATUS:
-                return str(row.row.status)
-            case Role.LABEL:
-                return self._words(f"status.{row.row.status}")
-            case Role.TIME:
-                return self._time(row.row)
-            case Role.NEWEST:
-                return row.row.arrival is not None and row.person.id == self._keys[0][-1]
-            case Role.METHOD:
-                return _METHODS.get(row.row.method, "pencil" if row.row.winner else "")
-            case Role.CHIP:
-                return _CHIPS[row.row.status]
-            case _:
-                return row.person.public_name
+    def _tell(self, role: int, row: RosterRow) -> object:
+        attendance = row.row
+        if role == Role.STATUS:
+            value: object = str(attendance.status)
+        elif role == Role.LABEL:
+            value = self._words(f"status.{attendance.status}")
+        elif role == Role.TIME:
+            value = self._time(attendance)
+        elif role == Role.NEWEST:
+            value = attendance.arrival is not None and row.person.id == self._keys[0][-1]
+        elif role == Role.METHOD:
+            value = _METHODS.get(attendance.method, "pencil" if attendance.winner else "")
+        elif role == Role.CHIP:
+            value = _CHIPS[attendance.status]
+        else:
+            value = row.person.public_name
+        return value
 
     def _time(self, row: Attendance) -> str:
         if row.arrival is None:

@@ -1,9 +1,10 @@
-"""A desk that shows what it is told to and keeps what it was asked: the other side of the screen."""
+"""A desk that shows what it is told and keeps what it was asked: the other side of the screen."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 from kiosk.model import (
     Attendance,
@@ -26,8 +27,6 @@ ZONE = "Europe/London"
 
 def at(time, day="2025-11-21", zone=ZONE):
     """UTC nanoseconds of a local time."""
-    from zoneinfo import ZoneInfo
-
     return (
         int(dt.datetime.fromisoformat(f"{day} {time}").replace(tzinfo=ZoneInfo(zone)).timestamp())
         * NS
@@ -128,8 +127,8 @@ def row(
     )
 
 
-def session(title="Evening training", start="18:00", end="19:30", place="Main hall", id="s"):
-    return Session(id=id, title=title, zone=ZONE, starts=at(start), ends=at(end), place=place)
+def session(title="Evening training", start="18:00", end="19:30", place="Main hall", name="s"):
+    return Session(id=name, title=title, zone=ZONE, starts=at(start), ends=at(end), place=place)
 
 
 READY = SensorStatus(state=SensorState.READY, sensor="r503", capacity=200, used=32)

@@ -64,8 +64,6 @@ Item {
         wrapMode: Text.WordWrap
         maximumLineCount: 2
         elide: Text.ElideRight
-        fontSizeMode: Text.HorizontalFit
-        minimumPixelSize: Theme.titleSizes[2]
         lineHeight: Theme.lineHeight
         size: answer.phraseSize
         strong: true

@@ -10,9 +10,9 @@ T.AbstractButton {
     property string detail: ""
     property bool filled: false
     property color fill: filled ? Theme.brand : Theme.raised
-    property color ink: filled ? Theme.onBrand : Theme.ink
-    property color ink2: filled ? Theme.onBrand : Theme.ink2
-    property color accent: filled ? Theme.onBrand : Theme.brand
+    property color ink: filled ? Theme.brandInk : Theme.ink
+    property color ink2: filled ? Theme.brandInk : Theme.ink2
+    property color accent: filled ? Theme.brandInk : Theme.brand
     property color rim: filled ? fill : Theme.edge
     property int titleSize: Theme.buttonSize
     property bool centred: false

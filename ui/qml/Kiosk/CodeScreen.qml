@@ -1,3 +1,5 @@
+pragma ComponentBehavior: Bound
+
 import QtQuick
 import Kiosk.Facades
 
@@ -38,7 +40,7 @@ Rectangle {
 
         x: Theme.large ? screen.edge : back.x + back.width + 16
         y: Theme.large ? back.y + back.height + 32 : back.y + (back.height - height) / 2
-        width: fields.x + fields.width - x
+        width: Theme.large ? fields.width : Theme.codeTitleWidth
         wrapMode: Text.WordWrap
         size: Theme.codeTitleSize
         lineHeight: Theme.lineHeight

@@ -1,3 +1,5 @@
+pragma ComponentBehavior: Bound
+
 import QtQuick
 
 // Present, late and the rest, as shares of a bar; always beside the number and the word.

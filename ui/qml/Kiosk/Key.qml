@@ -28,7 +28,7 @@ T.AbstractButton {
             visible: key.glyph === ""
             size: key.size
             strong: true
-            color: key.filled ? Theme.onBrand : Theme.ink
+            color: key.filled ? Theme.brandInk : Theme.ink
             text: key.text
         }
         Glyph {

@@ -21,7 +21,7 @@ Rectangle {
         Glyph {
             anchors.verticalCenter: parent.verticalCenter
             name: "clock"
-            ink: Theme.onRetry
+            ink: Theme.retryInk
             width: Theme.large ? 26 : 22
             height: width
         }
@@ -29,7 +29,7 @@ Rectangle {
             anchors.verticalCenter: parent.verticalCenter
             size: Theme.large ? Theme.buttonSize : Theme.bodySize
             strong: true
-            color: Theme.onRetry
+            color: Theme.retryInk
             text: plate.text
         }
     }

@@ -23,7 +23,7 @@ Rectangle {
         id: clock
 
         x: parent.width - Theme.margin - width
-        y: Theme.large ? 22 : 6
+        y: Theme.large ? 20 : 5
         size: Theme.clockSize
         strong: true
         text: screen.door.clock
@@ -69,7 +69,7 @@ Rectangle {
         }
         Item {
             width: 1
-            height: Theme.large ? 24 : 2
+            height: Theme.large ? 16 : 2
         }
         CardButton {
             objectName: "enterCode"

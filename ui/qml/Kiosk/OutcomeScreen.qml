@@ -10,9 +10,9 @@ Rectangle {
     required property OtherWays otherWays
     readonly property int serial: door.serial
     readonly property bool late: door.late !== ""
-    readonly property color ink: Theme.onOf(door.outcome)
+    readonly property color ink: Theme.inkOf(door.outcome)
     readonly property color deep: Theme.deepOf(door.outcome)
-    readonly property color inkOnDeep: Theme.onDeepOf(door.outcome)
+    readonly property color inkOnDeep: Theme.deepInkOf(door.outcome)
 
     color: Theme.fieldOf(door.outcome)
     onSerialChanged: closing.restart()
@@ -69,7 +69,7 @@ Rectangle {
         x: Theme.portrait ? Theme.margin : Theme.ringX + Theme.ringSize / 2 + (Theme.large ? 52 : 32)
         y: Theme.portrait ? Theme.ringY + Theme.ringSize / 2 + 2 * Theme.gap : Theme.ringY - height / 2
         width: parent.width - x - Theme.margin
-        spacing: Theme.large ? 8 : 0
+        spacing: Theme.pick(6, 8)
 
         Row {
             spacing: 16

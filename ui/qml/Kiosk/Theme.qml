@@ -27,7 +27,7 @@ QtObject {
     readonly property color ink2: shade("#40565A", "#A5B9BB", "#FFFFFF")
     readonly property color undo: shade("#8FDBE2", "#0D5763", "#6B5F00")
     readonly property color brand: shade("#0D5763", "#7FD0D8", "#FFE500")
-    readonly property color onBrand: shade("#FFFFFF", "#04181C", "#000000")
+    readonly property color brandInk: shade("#FFFFFF", "#04181C", "#000000")
     readonly property color accepted: shade("#0B6B3F", "#0B6B3F", "#00E676")
     readonly property color acceptedDeep: shade("#08512F", "#08512F", "#000000")
     readonly property color already: shade("#1D4FB0", "#1D4FB0", "#8AB8FF")
@@ -36,10 +36,10 @@ QtObject {
     readonly property color refusedDeep: shade("#7E1420", "#7E1420", "#000000")
     readonly property color retry: shade("#FFC23D", "#F2B632", "#FFE500")
     readonly property color retryDeep: shade("#FFD980", "#FFD980", "#FFFFFF")
-    readonly property color onRetry: shade("#2A1C00", "#2A1C00", "#000000")
-    readonly property color onAccepted: shade("#FFFFFF", "#FFFFFF", "#000000")
-    readonly property color onAlready: shade("#FFFFFF", "#FFFFFF", "#000000")
-    readonly property color onRefused: shade("#FFFFFF", "#FFFFFF", "#000000")
+    readonly property color retryInk: shade("#2A1C00", "#2A1C00", "#000000")
+    readonly property color acceptedInk: shade("#FFFFFF", "#FFFFFF", "#000000")
+    readonly property color alreadyInk: shade("#FFFFFF", "#FFFFFF", "#000000")
+    readonly property color refusedInk: shade("#FFFFFF", "#FFFFFF", "#000000")
     readonly property color presentBg: shade("#D2EADC", "#123D29", "#00E676")
     readonly property color presentFg: shade("#0A5533", "#9BE3BB", "#000000")
     readonly property color lateBg: shade("#FFE2A0", "#4A3500", "#FFE500")
@@ -52,12 +52,11 @@ QtObject {
     readonly property color expFg: shade("#40565A", "#A5B9BB", "#FFFFFF")
     readonly property color ok: shade("#12814E", "#4CC98A", "#00E676")
     readonly property color warn: shade("#B26A00", "#FFC857", "#FFE500")
-    readonly property color onOk: surface
     // On black, a status is written in its light colour.
     readonly property color presentText: high ? presentBg : presentFg
-    readonly property color onDeep: high ? ink : onAccepted
+    readonly property color deepInk: high ? ink : acceptedInk
     readonly property color chipEdge: high ? edge : expBg
-    readonly property color lateRim: high ? onAccepted : retry
+    readonly property color lateRim: high ? acceptedInk : retry
 
     // -- type
     readonly property string family: "Noto Sans"
@@ -84,6 +83,7 @@ QtObject {
     readonly property int detailTitleSize: pick(26, 40)
     readonly property int troubleSize: pick(34, 52)
     readonly property int codeTitleSize: pick(28, 44)
+    readonly property int codeTitleWidth: 212
     readonly property int digitSize: pick(36, 48)
     readonly property real smallest: 0.75
 
@@ -141,6 +141,6 @@ QtObject {
     function shade(light: color, dark: color, black: color): color { return high ? black : scheme === "dark" ? dark : light }
     function fieldOf(kind: string): color { return kind === "accepted" ? accepted : kind === "already_in" ? already : kind === "refused" ? refused : retry }
     function deepOf(kind: string): color { return kind === "accepted" ? acceptedDeep : kind === "already_in" ? alreadyDeep : kind === "refused" ? refusedDeep : retryDeep }
-    function onOf(kind: string): color { return kind === "accepted" ? onAccepted : kind === "already_in" ? onAlready : kind === "refused" ? onRefused : onRetry }
-    function onDeepOf(kind: string): color { return kind === "try_again" ? onRetry : onDeep }
+    function inkOf(kind: string): color { return kind === "accepted" ? acceptedInk : kind === "already_in" ? alreadyInk : kind === "refused" ? refusedInk : retryInk }
+    function deepInkOf(kind: string): color { return kind === "try_again" ? retryInk : deepInk }
 }
