@@ -3,87 +3,212 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from qasync import QEventLoop
 
 from drivers.errors import PortMissing
-from drivers.reader import Reader, ReaderTiming, SensorDown
+from drivers.reader import Reader, ReaderEvent, SensorDown
 from drivers.zfm import open_zfm
+from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings
+from kiosk.directory import HUB_URL_FILE
 from kiosk.hubchild import HubChild
 from kiosk.rescue import open_store, rescue_note
-from kiosk.storefile import StoreError
-from sync.hub.token import hub_token, read_token
+from ui.shell import Shell, application
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from pathlib import Path
+    from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
     from kiosk.clock import Clock
     from kiosk.config import Config
     from kiosk.model import LinkStatus
+    from kiosk.store import Store
     from sync.client import SyncClient
-    from ui.shell import Shell
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-HUB_URL_FILE = "hub.url"
 
 
 class App:
-    """One kiosk: store, desk, screen, reader, hub and line. Use on a running qasync loop."""
+    """One kiosk: store, desk, screen, reader, own hub and line. Lives on a running qasync loop."""
 
-    def __init__(self, config: Config, clock: Clock, timing: ReaderTiming | None = None) -> None:
-        """Open the store; raises a `StoreError` or a token's error before anything is shown."""
+    def __init__(
+        self, config: Config, clock: Clock, watch: Callable[[ReaderEvent], None] = lambda _: None
+    ) -> None:
+        """Open the store; raises a `StoreError` or `TokenError` before anything is shown.
+
+        `watch` is told of every reader event on the loop, after the desk.
+        """
         self.config = config
         self._clock = clock
-        self._timing = timing or ReaderTiming()
-        self._token = _token(config)
-        self.store = open_store(
+        self._watch = watch
+        self.token = token_of(config)
+        self.store: Store = open_store(
             config.database,
             org=config.organisation.id,
             site=config.site.id,
             clock=clock,
             zone=config.site.zone,
         )
-        settings = DeskSettings(
-            organisation=config.organisation.name, repeat=config.door.repeat_seconds
-        )
+        settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
         self.desk = Desk(self.store, clock, config.site_rules(), settings, self._kick)
-        self.hub = None if config.hub.url else HubChild(config.hub_database, self._token, _publish)
-        self.hub = (
-            None
-            if config.hub.url
-            else HubChild(config.hub_database, self._token, self._hub_moved)
-        )
+        self.hub: HubChild | None = None
+        if not config.hub.url:
+            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
+        self._loop = asyncio.get_running_loop()
         self._reader: Reader | None = None
+        if config.sensor.port:
+            self._reader = Reader(self._connect, self._from_reader)
 
-    async def start(self) -> None:
-        """Show the door first; then what is plugged in; then the line."""
-        loop = asyncio.get_running_loop()
-        rescue = rescue_note(self.store)
-        self.desk.start(loop, notices=int(rescue is not None))
-        self._show()
-        await asyncio.sleep(0)
-        self._start_reader(loop)
-        if self.hub is not None:
-            self.hub.start()
-        self._start_line(loop)
+    def start(self) -> None:
+        """Show the door first, then start what is plugged in, then the line."""
+        self.desk.start(self._loop, notices=int(rescue_note(self.store) is not None))
+        screen = self.config.screen
+        self.shell = Shell(
+            self.desk,
+            size=self.config.size,
+            scheme=screen.scheme,
+            language=screen.language,
+            fullscreen=screen.fullscreen and not screen.size,
+            reduced_motion=screen.reduced_motion,
+        )
+        # After the first frame: none of it is needed to draw the door.
+        self._loop.call_soon(self._start_rest)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """The reverse; the store closes last, so that whatever was greeted is on disk."""
         if self._reader is not None:
-            await asyncio.to_thread(self._reader.stop)
+            self._reader.stop()
         if self.client is not None:
-            await asyncio.to_thread(self.client.stop)
+            self.client.stop()
         if self.hub is not None:
-            await asyncio.to_thread(self.hub.stop)
-        self.desk.stop()
+            self.hub.stop()
         if self.shell is not None:
             self.shell.close()
+        self.desk.stop()
         self.store.close()
+
+    def _start_rest(self) -> None:
+        # Imported late: websockets costs a tenth of a second that the first frame need not wait.
+        from sync.client import SyncClient  # noqa: PLC0415
+
+        if self._reader is not None:
+            self._reader.start()
+        else:
+            self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
+        if self.hub is not None:
+            self.hub.start()
+        config = self.config
+        self.client = SyncClient(
+            self.store,
+            config.hub.url or self._own_url,
+            self.token,
+            self._clock,
+            config.site.id,
+            config.kiosk.name,
+            self._from_line,
+        )
+        self.client.start()
+        self.store.on_commit(lambda _: self._wake())
+
+    def _connect(self) -> Any:  # noqa: ANN401  what the reader's factory returns
+        sensor = self.config.sensor
+        return open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password)
+
+    # -- from other threads ------------------------------------------------------------------------
+
+    def _from_reader(self, event: ReaderEvent) -> None:
+        self._soon(self.desk.sensor_event, event)
+        self._soon(self._watch, event)
+
+    def _from_line(self, status: LinkStatus) -> None:
+        self._soon(self.desk.link_changed, status)
+
+    def _soon(self, call: Any, argument: object) -> None:  # noqa: ANN401  any of the desk's inputs
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, argument)
+
+    def _own_url(self) -> str | None:
+        return self.hub.url if self.hub is not None else None
+
+    def _hub_moved(self, url: str | None) -> None:
+        """Tell other commands of this kiosk where its hub listens, and the client to go there."""
+        path = self.config.directory / HUB_URL_FILE
+        with contextlib.suppress(OSError):
+            if url is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(url, encoding="ascii")
+                self._kick()
+
+    def _wake(self) -> None:
+        if self.client is not None:
+            self.client.wake()
+
+    def _kick(self) -> None:
+        if self.client is not None:
+            self.client.kick()
+
+
+def run_kiosk(config: Config, clock: Clock) -> None:
+    """Run the kiosk until its window is closed or it is told to end (SIGINT, SIGTERM)."""
+
+    async def kiosk() -> None:
+        app = App(config, clock)
+        try:
+            app.start()
+            await until_told()
+        finally:
+            app.stop()
+
+    run_on_qt(kiosk())
+
+
+def run_on_qt(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a qasync loop over the one Qt application."""
+    with QEventLoop(application()) as loop:
+        asyncio.set_event_loop(loop)
+        try:
+            result: T = loop.run_until_complete(main)
+        finally:
+            asyncio.set_event_loop(None)
+    return result
+
+
+async def until_told() -> None:
+    """Wait for SIGINT, SIGTERM or the last window's close."""
+    told = asyncio.Event()
+    application().lastWindowClosed.connect(told.set)
+    with _signals(told):
+        await told.wait()
+
+
+@contextlib.contextmanager
+def _signals(told: asyncio.Event) -> Iterator[None]:
+    """Set `told` on a signal; Qt's loop runs no Python by itself, so a socket has to wake it."""
+    reading, writing = socket.socketpair()
+    reading.settimeout(0)
+    writing.settimeout(0)
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    waker = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    loop.add_reader(reading.fileno(), told.set)
+    for number in before:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(waker)
+        loop.remove_reader(reading.fileno())
+        reading.close()
+        writing.close()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from platformdirs import PlatformDirs
 
+from kiosk.errors import KioskError
 from kiosk.rules import DAYS, Schedule, Site
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 
 
-class ConfigError(Exception):
+class ConfigError(KioskError):
     """The settings cannot be used; the text is one line that names the setting."""
 
 
@@ -213,7 +214,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
     sized = re.fullmatch(r"(\d+x\d+)?", screen.size)
     slug = "must be a plain word without a slash"
     return [
-        ("site.zone", "" if _is_zone(config.site.zone) else f"no such zone: {config.site.zone}"),
+        ("site.zone", "" if is_zone(config.site.zone) else f"no such zone: {config.site.zone}"),
         ("organisation.id", "" if _is_slug(config.organisation.id) else slug),
         ("site.id", "" if _is_slug(config.site.id) else slug),
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
@@ -232,7 +233,8 @@ def _is_slug(text: str) -> bool:
     return bool(text) and "/" not in text
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone known here."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):

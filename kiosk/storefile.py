@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from kiosk import schema
+from kiosk.errors import KioskError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class StoreError(Exception):
+class StoreError(KioskError):
     """Root of what the store raises."""
 
 

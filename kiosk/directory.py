@@ -1,0 +1,153 @@
+"""People and sessions handed to a running hub over HTTP, and the CSV that people come in."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from kiosk.errors import KioskError
+from kiosk.model import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from kiosk.model import Session
+
+HUB_URL_FILE = "hub.url"
+COLUMNS = ("id", "first_name", "last_name", "kind", "code")
+KINDS = ("member", "student", "visitor", "staff")
+_LONGEST = 120  # characters of any field
+
+
+class DirectoryError(KioskError):
+    """The hub did not take the records; one line that says why."""
+
+
+class BadRowsError(DirectoryError):
+    """The file was not imported at all; `problems` has one line per bad row."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(f"{len(problems)} bad rows, nothing was imported")
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the hub did with a list of records."""
+
+    changed: int
+    unchanged: int
+
+
+class HubClient:
+    """Sends directory records to a hub; each call is one request.
+
+    Raises `DirectoryError` with a line for people when the hub is not there or refuses.
+    """
+
+    def __init__(self, url: str, token: str, org: str, site: str) -> None:
+        self._url = urlsplit(url)
+        self._token = token
+        self._path = f"/v1/directory?org={quote(org, safe='')}&site={quote(site, safe='')}"
+
+    def send_people(self, people: Iterable[Person]) -> Taken:
+        """Add or change people; those that are as the hub has them make no event."""
+        return self._send([("person", person.id, person) for person in people])
+
+    def send_sessions(self, sessions: Iterable[Session]) -> Taken:
+        """Add or change sessions."""
+        return self._send([("session", session.id, session) for session in sessions])
+
+    def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
+        body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
+        status, answer = self._post(body)
+        if status != http.client.OK:
+            raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
+        return Taken(int(answer["events"]), int(answer["unchanged"]))
+
+    def _post(self, body: bytes) -> tuple[int, dict[str, Any]]:
+        https = self._url.scheme == "https"
+        kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
+        connection = kind(self._url.hostname or "", self._url.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", self._path, body, headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read() or b"{}")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            where = self._url.netloc
+            raise DirectoryError(f"the hub at {where} does not answer: {error}") from error
+        finally:
+            connection.close()
+        return response.status, answer if isinstance(answer, dict) else {}
+
+
+def read_people(path: Path) -> list[Person]:
+    """The people of a CSV file with a header of `COLUMNS` (any order; kind and code may lack).
+
+    Raises `BadRowsError` that lists every bad row with its line number, or `DirectoryError` when
+    the file itself cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DirectoryError(f"{path} cannot be read: {error}") from error
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    header = [name.strip() for name in reader.fieldnames or ()]
+    if lacking := [name for name in COLUMNS[:3] if name not in header]:
+        raise DirectoryError(
+            f"{path}: the first line must name the columns {', '.join(COLUMNS)};"
+            f" missing: {', '.join(lacking)}"
+        )
+    reader.fieldnames = header
+    people: list[Person] = []
+    problems: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    for row in reader:
+        cells = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+        found = _row_problems(cells, row, seen, reader.line_num)
+        problems += [f"line {reader.line_num}: {problem}" for problem in found]
+        if not found:
+            people.append(_person(cells))
+    if problems:
+        raise BadRowsError(problems)
+    return people
+
+
+def _person(cells: dict[str, str]) -> Person:
+    return Person(
+        cells["id"],
+        cells["first_name"],
+        cells["last_name"],
+        cells.get("kind") or "member",
+        cells.get("code", ""),
+    )
+
+
+def _row_problems(
+    cells: dict[str, str], row: dict[Any, Any], seen: dict[tuple[str, str], int], line: int
+) -> list[str]:
+    problems = []
+    if None in row or None in row.values():
+        problems.append("the number of columns differs from the first line's")
+    problems += [f"{name} is empty" for name in ("id", "first_name") if not cells.get(name)]
+    kind = cells.get("kind") or "member"
+    if kind not in KINDS:
+        problems.append(f'kind "{kind}" is none of {", ".join(KINDS)}')
+    code = cells.get("code", "")
+    if code and not (code.isascii() and code.isdigit() and 3 <= len(code) <= 12):
+        problems.append(f'code "{code}" is not 3 to 12 digits')
+    problems += [f"{k} is too long" for k, v in cells.items() if len(v) > _LONGEST]
+    for name in ("id", "code"):
+        value = cells.get(name, "")
+        first = seen.setdefault((name, value), line) if value else line
+        if first != line:
+            problems.append(f'{name} "{value}" is on line {first} already')
+    return problems

@@ -1,0 +1,143 @@
+"""What `kiosk doctor` looks at: one line per part, in the order they depend on each other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from drivers.errors import SensorError
+from drivers.library import read_stamp, used_slots
+from drivers.zfm import open_zfm
+from kiosk.clock import NS
+from kiosk.directory import HUB_URL_FILE
+from kiosk.rescue import rescue_note
+from kiosk.store import Store, StoreBusyError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kiosk.clock import Clock
+    from kiosk.config import Config
+
+_OLDEST_HONEST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it is well, and what was seen."""
+
+    name: str
+    well: bool
+    seen: str
+
+    def line(self) -> str:
+        return f"{'ok  ' if self.well else 'FAIL'} {self.name:<9} {self.seen}"
+
+
+def examine(config: Config, clock: Clock) -> Iterator[Finding]:
+    """Look at everything, one finding each; nothing is changed and nothing raises."""
+    yield _python()
+    yield _qt()
+    yield _database(config, clock)
+    yield _sensor(config)
+    yield _hub(config)
+    yield _time(clock)
+
+
+def _python() -> Finding:
+    well = sys.version_info >= (3, 11)
+    return Finding("python", well, f"{platform.python_version()} on {platform.machine()}")
+
+
+def _qt() -> Finding:
+    try:
+        from PySide6 import QtQuick, __version__  # noqa: F401, PLC0415  looked at, not used
+    except ImportError as error:
+        return Finding("qt", well=False, seen=str(error))
+    # 6.12 drops a reference to None on every void call under Python 3.11 and aborts in seconds.
+    well = tuple(map(int, __version__.split(".")[:2])) < (6, 12)
+    return Finding(
+        "qt", well, f"PySide6 {__version__}" + ("" if well else " is not usable: < 6.12")
+    )
+
+
+def _database(config: Config, clock: Clock) -> Finding:
+    if not config.database.exists():
+        return Finding("database", well=True, seen=f"{config.database} will be made at first start")
+    try:
+        store = Store.open(
+            config.database,
+            org=config.organisation.id,
+            site=config.site.id,
+            clock=clock,
+            zone=config.site.zone,
+        )
+    except StoreBusyError as error:
+        return Finding("database", well=True, seen=f"in use: {error}")
+    except StoreError as error:
+        return Finding("database", well=False, seen=str(error))
+    try:
+        held, oldest = store.held()
+        since = f" since {_utc(oldest)}" if oldest else ""
+        rescue = rescue_note(store)
+    finally:
+        store.close()
+    if rescue is not None:
+        return Finding("database", well=False, seen=rescue.sentence)
+    return Finding("database", well=True, seen=f"{config.database}, {held} held{since}")
+
+
+def _sensor(config: Config) -> Finding:
+    settings = config.sensor
+    if not settings.port:
+        return Finding("sensor", well=False, seen="no port is set: [sensor] port in the settings")
+    try:
+        with open_zfm(
+            settings.port, settings.baudrate, settings.address, settings.password
+        ) as sensor:
+            stamp = read_stamp(sensor)
+            used, capacity = len(used_slots(sensor)), sensor.getStorageCapacity()
+    except SensorError as error:
+        return Finding(
+            "sensor", well=False, seen=f"{settings.port}: {error.sentence} {error.advice}"
+        )
+    name = stamp.sensor if stamp else "not stamped yet"
+    return Finding("sensor", well=True, seen=f"{settings.port}, {name}, {used} of {capacity} slots")
+
+
+def _hub(config: Config) -> Finding:
+    url = config.hub.url
+    if not url:
+        path = config.directory / HUB_URL_FILE
+        if not path.exists():
+            return Finding("hub", well=True, seen="its own, which runs while the kiosk runs")
+        url = path.read_text(encoding="ascii").strip()
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        health = json.loads(connection.getresponse().read())
+        well = health["status"] == "ok"
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        return Finding("hub", well=False, seen=f"{url} does not answer: {error}")
+    finally:
+        connection.close()
+    return Finding("hub", well, f"{url}, {health.get('events')} events, {health['status']}")
+
+
+def _time(clock: Clock) -> Finding:
+    now = clock.wall()
+    synced = "synchronised" if clock.synced() else "not synchronised, true times come from the hub"
+    well = now >= int(_OLDEST_HONEST.timestamp()) * NS
+    return Finding("clock", well, f"{_utc(now)}, {synced}")
+
+
+def _utc(wall: int) -> str:
+    return dt.datetime.fromtimestamp(wall / NS, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

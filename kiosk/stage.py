@@ -1,0 +1,235 @@
+"""The demo's stage: a whole kiosk with an emulated sensor, sample people and a second kiosk.
+
+It is the product itself that runs; only the sensor's module is emulated, byte for byte, on a
+pseudo-terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from drivers.emulator import Emulator
+from drivers.library import identify_sensor
+from drivers.reader import Lifted, ReaderEvent
+from drivers.zfm import open_zfm
+from kiosk import config as settings
+from kiosk.app import App
+from kiosk.clock import NS, Clock, SystemClock
+from kiosk.directory import HubClient, read_people
+from kiosk.errors import KioskError
+from kiosk.model import Author, DeskState, Kind, Outcome, Person, SensorState, Session, session_id
+from kiosk.rules import local_date
+from kiosk.store import Draft, Slot, Store
+from kiosk.tasks import spawn
+from sync.client import SyncClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from kiosk.config import Config
+
+ORG, SITE = "demo", "main"
+PATIENCE = 30.0  # seconds for anything that must happen
+_CONSENT = {"text": "demo-1", "language": "en", "answer": "yes"}
+_FILES = ("kiosk.db", "hub.db", "second.db")
+
+
+class DemoError(KioskError):
+    """The demo could not go on; one line says what did not happen."""
+
+
+class Stage:
+    """A kiosk, its sensor, its hub and a second kiosk, to be played by hand or by script.
+
+    Also what the demo panel drives (`press`, `set_sensor`, `set_line` and so on).
+    """
+
+    def __init__(
+        self, config: Config, people: Sequence[Person], seed: int, late_after: float = 900
+    ) -> None:
+        """Nothing runs yet; `late_after` is in seconds from now."""
+        self.config = config
+        self.people = list(people)
+        self.names = [person.public_name for person in people]
+        self.clock: Clock = SystemClock()
+        self.session = _session(config.site.zone, self.clock.wall(), late_after)
+        self.emulator = Emulator("r307", config.sensor.port, seed=seed)
+        self.lifted = 0
+        self.held_max = 0
+        self._answer: Outcome | None = None
+        self._moved = asyncio.Event()
+        self._second_client: SyncClient | None = None
+        self.app = App(config, self.clock, self._heard)
+        self.second = Store.open(
+            config.directory / "second.db",
+            org=ORG,
+            site=SITE,
+            clock=self.clock,
+            zone=config.site.zone,
+        )
+
+    async def open(self) -> None:
+        """Enrol everybody, start the kiosk and its hub, hand people and session to the hub."""
+        self.emulator.start()
+        self._enrol_all()
+        self.app.start()
+        desk = self.app.desk
+        desk.watch(self._seen, lambda _: self._moved.set())
+        hub = self.app.hub
+        if hub is None:
+            raise DemoError("the demo needs a hub of its own")
+        await self.until(lambda: hub.url is not None, "the hub to listen")
+        client = HubClient(hub.url or "", self.app.token, ORG, SITE)
+        await asyncio.to_thread(client.send_people, self.people)
+        await asyncio.to_thread(client.send_sessions, [self.session])
+        await self.until(
+            lambda: len(desk.roster()) == len(self.people) and self.sensor_ready(),
+            "people, session and sensor",
+        )
+        self._second_client = SyncClient(
+            self.second, lambda: hub.url, self.app.token, self.clock, SITE, "second", lambda _: None
+        )
+        self._second_client.start()
+
+    def close(self) -> None:
+        """Stop everything; the databases stay."""
+        if self._second_client is not None:
+            self._second_client.stop()
+        self.app.stop()
+        self.second.close()
+        self.emulator.stop()
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something is so, looking again whenever the kiosk moved.
+
+        Raises `DemoError` naming `what` after `PATIENCE` seconds.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    self._moved.clear()
+                    # Not everything announces itself, a second kiosk's rows for one.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._moved.wait(), 0.05)
+        except TimeoutError as error:
+            raise DemoError(f"waited {PATIENCE:.0f} s in vain for {what}") from error
+
+    def sensor_ready(self) -> bool:
+        return self.app.desk.state.sensor.state is SensorState.READY
+
+    async def finger(self, name: str, quality: str = "good") -> Outcome:
+        """Place a virtual finger, wait for the door's answer, lift it; the answer."""
+        before, lifted = self._answer, self.lifted
+        self.emulator.place(name, quality)
+        await self.until(lambda: self._answer is not before, f"an answer to {name}'s finger")
+        answer = self._answer
+        self.emulator.lift()
+        await self.until(lambda: self.lifted > lifted, "the finger to be lifted")
+        if answer is None:
+            raise DemoError("the door took its answer back")
+        return answer
+
+    # -- for the demo panel ------------------------------------------------------------------------
+
+    def press(self, name: str) -> None:
+        """Somebody puts an enrolled finger on the reader."""
+        person = self.people[self.names.index(name)]
+        spawn(self.finger(person.id), "demo-press")
+
+    def press_unknown(self) -> None:
+        """Somebody nobody enrolled."""
+        spawn(self.finger("stranger"), "demo-press")
+
+    def press_dry(self) -> None:
+        """A finger too dry to read."""
+        spawn(self.finger(self.people[0].id, "dry"), "demo-press")
+
+    def set_sensor(self, plugged: bool) -> None:  # noqa: FBT001  a switch on the panel
+        """Pull the sensor's cable, or put it back."""
+        (self.emulator.replug if plugged else self.emulator.unplug)()
+
+    def set_line(self, up: bool) -> None:  # noqa: FBT001  a switch on the panel
+        """Cut the line by killing the hub, or bring the hub back."""
+        if self.app.hub is not None:
+            (self.app.hub.start if up else self.app.hub.kill)()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _seen(self, state: DeskState) -> None:
+        self._answer = state.outcome or self._answer
+        self.held_max = max(self.held_max, state.link.held)
+        self._moved.set()
+
+    def _heard(self, event: ReaderEvent) -> None:
+        self.lifted += isinstance(event, Lifted)
+        self._moved.set()
+
+    def _enrol_all(self) -> None:
+        """Put everybody's template into the sensor and note whose it is, with their consent."""
+        with open_zfm(self.config.sensor.port) as sensor:
+            stamp = identify_sensor(sensor)
+        store, now = self.app.store, self.clock.wall()
+        staff = Author("staff", "demo")
+        for slot, person in enumerate(self.people):
+            self.emulator.enrol(person.id, slot)
+            placed = {"sensor": stamp.sensor, "slot": slot}
+            drafts = [
+                Draft(Kind.CONSENT, person=person.id, by=staff, data=_CONSENT),
+                Draft(Kind.ENROLLED, person=person.id, by=staff, data=placed),
+            ]
+            store.record_many(drafts).result()
+            store.set_slot(Slot(stamp.sensor, slot, person.id, "active", now)).result()
+
+
+def demo_config(out: Path) -> Config:
+    """Settings for a demo that keeps everything it makes in one folder."""
+    return settings.Config(
+        organisation=settings.Organisation(ORG, "Northgate Boxing Club"),
+        site=settings.SiteSection(SITE, _local_zone()),
+        kiosk=settings.Kiosk("front-door"),
+        storage=settings.Storage(str(out)),
+        sensor=settings.Sensor(str(out / "sensor")),
+        screen=settings.Screen(fullscreen=False, size="1280x800"),
+    )
+
+
+def clear(out: Path) -> None:
+    """Take away what an earlier demo left in its folder, and nothing else."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        for path in out.glob(f"{name}*"):
+            path.unlink()
+    for path in (out / "pictures").glob("*.png"):
+        path.unlink()
+
+
+def sample_people() -> list[Person]:
+    """The people that come with Whorl."""
+    with resources.as_file(resources.files("resources") / "people.csv") as path:
+        return read_people(path)
+
+
+def _session(zone: str, now: int, late_after: float) -> Session:
+    """Today's session, which began a moment ago."""
+    day = local_date(now, zone)
+    return Session(
+        id=session_id(ORG, SITE, "demo", day),
+        title="Evening training",
+        zone=zone,
+        starts=now - 60 * NS,
+        ends=now + 90 * 60 * NS,
+        place="Main hall",
+        late_at=now + int(late_after * NS),
+    )
+
+
+def _local_zone() -> str:
+    """This machine's IANA zone, so that the demo's clock is the one on the wall."""
+    link = os.path.realpath("/etc/localtime")
+    _, found, name = link.partition("zoneinfo/")
+    return name if found and settings.is_zone(name) else "UTC"
