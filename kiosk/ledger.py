@@ -126,7 +126,7 @@ class Ledger:
         self._clock = clock
         self._zone = zone
         last = connection.execute(
-            "SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY kseq DESC LIMIT 1",
+            "SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY seq DESC LIMIT 1",
             (identity.incarnation,),
         ).fetchone()
         self._kseq: int = last[0] if last else 0

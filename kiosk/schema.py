@@ -33,7 +33,6 @@ CREATE TABLE event (
     quarantined TEXT
 );
 CREATE INDEX event_row ON event (session, person) WHERE person IS NOT NULL;
-CREATE INDEX event_author ON event (incarnation, kseq);
 
 -- What the hub has not settled yet; seq is the event's.
 CREATE TABLE outbox (seq INTEGER PRIMARY KEY);

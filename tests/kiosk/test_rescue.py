@@ -58,7 +58,7 @@ def test_unsent_events_and_slots_are_carried_over(tmp_path, rescued, open_store)
     old.close()
     # Damage an index page only: the tables themselves can still be read to the end.
     path = tmp_path / "kiosk.db"
-    root = _root_page(path, "event_author")
+    root = _root_page(path, "event_row")
     _damage(path, (root - 1) * 4096, 4096)
     store = rescued()
     note = rescue_note(store)
