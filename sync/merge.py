@@ -295,7 +295,8 @@ def _method(entry: Entry) -> str:
 
 def _retracted(live: Sequence[Entry]) -> set[str]:
     """The ids that a valid retract takes out."""
-    targets = {e.event.id: e for e in live if e.event.kind != _RETRACT}
+    # A retract may be among the targets: what it took out stays out, for it alone is left out.
+    targets = {e.event.id: e for e in live}
     gone = set()
     for entry in live:
         if entry.event.kind != _RETRACT:

@@ -139,6 +139,11 @@ def test_late_limit_inside_the_interval_is_benefit_of_the_doubt():
     assert (row.status, row.flags) == (Status.PRESENT, (Flag.TIME_UNCERTAIN,))
 
 
+def test_an_interval_that_begins_at_the_very_limit_is_still_benefit_of_the_doubt():
+    row = folded(scan("c", "a/1", 10, width=1))
+    assert (row.status, row.flags) == (Status.PRESENT, (Flag.TIME_UNCERTAIN,))
+
+
 def test_nobody_is_late_in_an_unknown_session():
     row = folded(scan("c", "a/1", 50), session=None)
     assert (row.session, row.status, row.flags) == ("class", Status.PRESENT, ())
@@ -151,6 +156,13 @@ def test_two_kiosks_make_one_attendance_with_the_earliest_of_both_bounds():
     assert row.arrival == (wide.low, exact.high)
     # Midpoints: the wide one stands at nine, the exact one five minutes later.
     assert (row.method, row.device) == ("badge", "a")
+
+
+def test_the_earliest_check_in_is_the_one_with_the_earliest_middle():
+    vague = scan("v", "a/1", -10, width=60 * MINUTE, data={"method": "badge"})
+    row = folded(vague, scan("x", "b/1", 5))
+    assert (row.method, row.device) == ("finger", "b")
+    assert folded(vague, out("o", "b/2", 5)).presence is Presence.INSIDE
 
 
 def test_the_earliest_check_in_follows_kseq_and_not_a_clock_that_jumped_back():
@@ -494,6 +506,13 @@ def test_two_check_outs_depart_with_the_later_one():
 def test_a_check_out_that_may_have_come_first_leaves_them_inside():
     row = folded(scan("c", "a/1", 0, width=40 * MINUTE), out("x", "b/1", 30))
     assert (row.presence, row.departure) == (Presence.INSIDE, None)
+
+
+def test_in_and_out_at_one_instant_on_two_kiosks_is_inside():
+    row = folded(scan("c", "a/1", 5, width=0), out("x", "b/1", 5, width=0))
+    assert row.presence is Presence.INSIDE
+    row = folded(scan("c", "a/1", 5, width=0), out("x", "a/2", 5, width=0))
+    assert row.presence is Presence.LEFT
 
 
 def test_one_kiosk_orders_its_own_whatever_its_intervals():
