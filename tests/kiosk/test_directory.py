@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from kiosk.directory import BadRowsError, DirectoryError, HubClient, read_people
+from kiosk.model import Person
+
+HEADER = "id,first_name,last_name,kind,code\n"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "people.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_people_are_read_with_accents_quotes_and_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, "\ufeff" + HEADER + 'a1,Tomás,"García, Jr.",student,0417\nb2, Ann ,,,\n')
+    assert read_people(path) == [
+        Person("a1", "Tomás", "García, Jr.", "student", "0417"),
+        Person("b2", "Ann", "", "member", ""),
+    ]
+
+
+def test_columns_may_come_in_any_order_and_kind_and_code_may_lack(tmp_path):
+    path = write(tmp_path, "last_name,id,first_name\nLee,a1,Ann\n")
+    assert read_people(path) == [Person("a1", "Ann", "Lee")]
+
+
+def test_every_bad_row_is_listed_with_its_line_and_nothing_is_imported(tmp_path):
+    rows = [
+        "a1,Ann,Lee,member,1234",
+        ",Bob,,,",
+        "c3,,,,",
+        "d4,Dan,,wizard,",
+        "e5,Eva,,,12x4",
+        "a1,Again,,,",
+        "f6,Fay,,,1234",
+        "g7,Gus",
+        "h8,Hal,,,,extra",
+        f"i9,{'x' * 121},,,",
+    ]
+    with pytest.raises(BadRowsError) as caught:
+        read_people(write(tmp_path, HEADER + "\n".join(rows)))
+    assert caught.value.problems == [
+        "line 3: id is empty",
+        "line 4: first_name is empty",
+        'line 5: kind "wizard" is none of member, student, visitor, staff',
+        'line 6: code "12x4" is not 3 to 12 digits',
+        'line 7: id "a1" is on line 2 already',
+        'line 8: code "1234" is on line 2 already',
+        "line 9: the number of columns differs from the first line's",
+        "line 10: the number of columns differs from the first line's",
+        "line 11: first_name is too long",
+    ]
+
+
+def test_a_file_without_the_columns_says_which(tmp_path):
+    with pytest.raises(DirectoryError, match="missing: id, last_name"):
+        read_people(write(tmp_path, "first_name,code\nAnn,1\n"))
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path):
+    with pytest.raises(DirectoryError, match="cannot be read"):
+        read_people(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes(HEADER.encode() + b"a1,Tom\xe1s,G,,\n")
+    with pytest.raises(DirectoryError, match="cannot be read"):
+        read_people(tmp_path / "latin.csv")
+
+
+def test_a_hub_that_is_not_there_is_named(unused_tcp_port):
+    client = HubClient(f"http://127.0.0.1:{unused_tcp_port}", "t", "club", "hall")
+    with pytest.raises(DirectoryError, match=f"127.0.0.1:{unused_tcp_port} does not answer"):
+        client.send_people([Person("a", "A")])
