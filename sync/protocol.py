@@ -4,7 +4,7 @@ A frame is a msgspec Struct tagged by `type`. Events travel as the very bytes th
 hashed (`msgspec.Raw`), so neither end encodes them anew. Nothing here does I/O.
 
 ProtocolError                 a frame that cannot be taken; `code` goes into `error` frames
-+-- OversizedError            longer than `MAX_MESSAGE`
++-- OversizedError            longer than any honest one
 +-- MismatchError             the peer speaks another version
 """
 
@@ -30,7 +30,8 @@ PATH = "/v1/ws"
 MAX_BATCH = 500  # events in one push
 MAX_BATCH_BYTES = 256 * 1024  # bytes of events in one push, unless a single one is larger
 MAX_EVENT = 512 * 1024  # bytes of one event; a larger one cannot travel
-MAX_MESSAGE = 1024 * 1024  # bytes of one frame
+MAX_MESSAGE = 1024 * 1024  # bytes of one frame from a kiosk
+MAX_FROM_HUB = 4 * MAX_MESSAGE  # bytes of one frame from a hub: events with envelopes
 
 
 class Close(IntEnum):
@@ -258,12 +259,12 @@ def encode(message: Message) -> bytes:
 
 def decode_from_kiosk(frame: bytes | str) -> FromKiosk:
     """What a kiosk said; raises `ProtocolError` for anything but one of its messages."""
-    return _decoded(_FROM_KIOSK, frame)
+    return _decoded(_FROM_KIOSK, frame, MAX_MESSAGE)
 
 
 def decode_from_hub(frame: bytes | str) -> FromHub:
     """What a hub said; raises `ProtocolError` for anything but one of its messages."""
-    return _decoded(_FROM_HUB, frame)
+    return _decoded(_FROM_HUB, frame, MAX_FROM_HUB)
 
 
 def kept(rows: Iterable[tuple[bytes, bytes]]) -> list[Kept]:
@@ -278,8 +279,8 @@ def check_version(version: int) -> None:
         raise MismatchError(f"speaks protocol version {version}, this end speaks {VERSION}")
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], frame: bytes | str) -> T:
-    if len(frame) > MAX_MESSAGE:
+def _decoded(decoder: msgspec.json.Decoder[T], frame: bytes | str, longest: int) -> T:
+    if len(frame) > longest:
         raise OversizedError(f"a frame of {len(frame)} bytes")
     try:
         return decoder.decode(frame)

@@ -27,9 +27,25 @@ def hub_token(db: Path, environ: Mapping[str, str]) -> str:
         return given
     path = db.with_name(db.name + ".token")
     try:
-        return _made(path) or _read(path)
+        made = _made(path)
     except OSError as error:
-        raise TokenError(f"the token file {path} cannot be used: {error.strerror}") from error
+        raise _unusable(path, error) from error
+    return made or read_token(path)
+
+
+def read_token(path: Path) -> str:
+    """The token in a file; raises `TokenError` if others than the owner can read it."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, error) from error
+    if mode & 0o077:
+        raise TokenError(f"the token file {path} can be read by others; do: chmod 600 {path}")
+    if not token:
+        raise TokenError(f"the token file {path} is empty")
+    return token
 
 
 def bearer(header: str | None) -> str | None:
@@ -57,12 +73,6 @@ def _made(path: Path) -> str | None:
     return token
 
 
-def _read(path: Path) -> str:
-    with path.open(encoding="utf-8") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        token = file.read().strip()
-    if mode & 0o077:
-        raise TokenError(f"the token file {path} can be read by others; do: chmod 600 {path}")
-    if not token:
-        raise TokenError(f"the token file {path} is empty; delete it and a new one is made")
-    return token
+def _unusable(path: Path, error: Exception) -> TokenError:
+    why = error.strerror if isinstance(error, OSError) else error
+    return TokenError(f"the token file {path} cannot be used: {why}")

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from kiosk.model import Event, encode_event, sealed, session_room, site_room, uuid7
 from sync import protocol as p
-from sync.hub import Hub
+from sync.hub.server import Hub
 
 TOKEN = "a-token-for-tests"  # noqa: S105  of no real hub
 ORG, SITE = "acme", "north"

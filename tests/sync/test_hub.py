@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from kiosk.clock import Anchor
 from kiosk.model import decode_event, encode_event, site_room
 from sync import protocol as p
-from sync.hub import Hub, ListenError, LogBusyError, LogError
+from sync.hub.errors import ListenError, LogBusyError, LogError
+from sync.hub.server import Hub
 from tests.sync.rig import (
     NS,
     ORG,

@@ -1,0 +1,192 @@
+"""One connection to a hub, from hello to its end, with a lane up and a lane down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+from websockets.exceptions import ConnectionClosed
+
+from kiosk.clock import Anchor
+from kiosk.store import StoreError
+from kiosk.tasks import spawn, stop
+from sync.client.downloads import Downloads
+from sync.client.uploads import Uploads
+from sync.protocol import (
+    VERSION,
+    Ack,
+    Error,
+    Events,
+    FromHub,
+    FromKiosk,
+    Hello,
+    Ping,
+    Pong,
+    Position,
+    ProtocolError,
+    Reset,
+    Welcome,
+    check_version,
+    decode_from_hub,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from websockets.asyncio.client import ClientConnection
+
+    from kiosk.clock import Clock
+    from kiosk.store import Store
+    from sync.client.pacing import Pacing
+
+_LOG = logging.getLogger(__name__)
+
+_LONGEST_ROUND_TRIP = 5_000_000_000  # ns; a slower one says too little about the time
+_MOST_ANCHORS = 32
+
+EXPECTED = (ConnectionClosed, ProtocolError, StoreError, sqlite3.Error, OSError, TimeoutError)
+
+
+class Exchange:
+    """Talks over one open WebSocket. `refusal` is the hub's last `error`, should it end so."""
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        store: Store,
+        clock: Clock,
+        pacing: Pacing,
+        heard: Callable[[], None],
+        *,
+        careful: bool = False,
+    ) -> None:
+        """`heard` is called after every frame from the hub has been acted on."""
+        self.refusal: Error | None = None
+        self.welcomed = False
+        self.proven = False
+        self._socket = socket
+        self._store = store
+        self._clock = clock
+        self._pacing = pacing
+        self._heard = heard
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._uploads = Uploads(store, self._say, clock, pacing, careful=careful)
+        self._downloads = Downloads(store, self._say, pacing)
+
+    def wake(self) -> None:
+        """The outbox or the rooms may have grown."""
+        self._uploads.wake()
+        self._downloads.wake()
+
+    async def run(self, site: str, name: str) -> None:
+        """Talk until it ends; always raises, one of `EXPECTED` unless cancelled."""
+        await self._greet(site, name)
+        lanes = [
+            spawn(self._lane(work), f"sync-{title}")
+            for title, work in (
+                ("reader", self._read()),
+                ("uploads", self._uploads.run()),
+                ("downloads", self._downloads.run()),
+                ("pings", self._ping()),
+                ("proof", self._prove()),
+            )
+        ]
+        try:
+            await self._ended
+        finally:
+            await stop(*lanes)
+
+    async def _lane(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a lane; however it fails, the exchange ends with it."""
+        try:
+            await work
+        except EXPECTED as error:
+            self._end(error)
+        except Exception as error:
+            self._end(ProtocolError(f"the line failed: {error!r}"))
+            raise
+
+    def _end(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    async def _say(self, message: FromKiosk) -> None:
+        await self._socket.send(encode(message), text=True)
+
+    async def _hear(self) -> FromHub:
+        return decode_from_hub(await self._socket.recv(decode=False))
+
+    # -- greeting ----------------------------------------------------------------------------------
+
+    async def _greet(self, site: str, name: str) -> None:
+        who = self._store.identity
+        hello = Hello(VERSION, who.org, site, who.device, who.incarnation, name)
+        sent = self._clock.ticks()
+        async with asyncio.timeout(self._pacing.greeting):
+            await self._say(hello)
+            while isinstance(answer := await self._hear(), Error):
+                self.refusal = answer  # the close code that follows is raised by the next read
+        if not isinstance(answer, Welcome):
+            raise ProtocolError("the hub answered something else than welcome")
+        check_version(answer.version)
+        self._uploads.anchor(*self._store.anchors()[-_MOST_ANCHORS:])
+        self._anchor(sent, answer.hub_time)
+        await self._reoffer(who.incarnation, answer)
+        self.welcomed = True
+        self._heard()
+
+    async def _reoffer(self, own: str, welcome: Welcome) -> None:
+        """Queue again what the hub lacks of this device, as one restored from a backup does."""
+        for incarnation, held in ({own: 0} | welcome.received_kseq).items():
+            count = await asyncio.wrap_future(self._store.reoffer(incarnation, held))
+            if count:
+                _LOG.warning("the hub lacks %d events that it had; offering them again", count)
+
+    # -- the lanes ---------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            self._take(await self._hear())
+            self._heard()
+
+    def _take(self, message: FromHub) -> None:
+        match message:
+            case Ack():
+                self._uploads.take(message)
+                self.proven = True
+            case Events():
+                self._downloads.take(message)
+            case Reset():
+                self._downloads.reset(message)
+            case Position():
+                self._downloads.position(message)
+            case Pong():
+                self._anchor(message.echo, message.hub_time)
+            case Error():
+                self.refusal = message
+                _LOG.warning("the hub says: %s %s", message.code, message.message)
+            case Welcome():
+                raise ProtocolError("a second welcome")
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._pacing.ping)
+            await self._say(Ping(self._clock.ticks()))
+
+    async def _prove(self) -> None:
+        await asyncio.sleep(self._pacing.proven)
+        self.proven = True
+        self._heard()
+
+    def _anchor(self, sent: int, hub_time: int | None) -> None:
+        """Learn the true time from a round trip, if the hub dares to tell it."""
+        trip = self._clock.ticks() - sent
+        if hub_time is None or not 0 <= trip < _LONGEST_ROUND_TRIP:
+            return
+        anchor = Anchor(self._clock.boot, sent + trip // 2, hub_time, trip)
+        self._uploads.anchor(anchor)
+        self._store.save_anchor(anchor)

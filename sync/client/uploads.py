@@ -1,0 +1,209 @@
+"""The lane up: the outbox in batches, a few of them in flight, until the hub holds everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kiosk.store import Settled
+from sync.protocol import MAX_BATCH, MAX_BATCH_BYTES, MAX_EVENT, ProtocolError, Push
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+    from kiosk.clock import Anchor, Clock
+    from kiosk.store import Held, Store
+    from sync.client.pacing import Pacing
+    from sync.protocol import Ack, Verdict
+
+_LOG = logging.getLogger(__name__)
+
+WINDOW = 4  # batches in flight, and as many being settled
+_RETRY_AFTER = 5.0  # seconds, where the hub does not say
+_MOST_PUT_OFF = WINDOW * MAX_BATCH
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+
+
+class SilentHubError(ProtocolError):
+    """The hub takes what is pushed and answers nothing."""
+
+    code = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    batch: list[Held]
+    deadline: float
+
+
+class Uploads:
+    """Pushes whatever the outbox holds. An item leaves it only with the hub's verdict.
+
+    `busy` are the outbox places that are in flight, being settled or put off by the hub; every
+    other one is found again by the next look, so no error can strand an item.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        say: Callable[[Push], Awaitable[None]],
+        clock: Clock,
+        pacing: Pacing,
+        *,
+        careful: bool = False,
+    ) -> None:
+        self._store = store
+        self._say = say
+        self._clock = clock
+        self._pacing = pacing
+        self._careful = careful
+        self._loop = asyncio.get_running_loop()
+        self._called = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._after = 0
+        self._busy: set[int] = set()
+        self._flying: dict[int, _Flight] = {}
+        self._settling = 0
+        self._put_off: list[tuple[float, list[Held]]] = []
+        self._anchors: list[Anchor] = []
+
+    def wake(self) -> None:
+        """Look at the outbox now."""
+        self._called.set()
+
+    def anchor(self, *anchors: Anchor) -> None:
+        """Send these along with the next push."""
+        self._anchors += anchors
+
+    async def run(self) -> None:
+        """Push for ever; raises `SilentHubError`, and whatever sending raises."""
+        while True:
+            self._called.clear()
+            while self._has_room() and (batch := self._next_batch()):
+                await self._push(batch)
+            await self._wait()
+
+    def take(self, ack: Ack) -> None:
+        """Act on the hub's verdicts; raises `ProtocolError` if they answer nothing that was sent.
+
+        Verdicts are told apart by their place, for an item that the hub cannot read has no id.
+        """
+        flight = self._flying.get(ack.batch)
+        if flight is None or len(flight.batch) != len(ack.verdicts):
+            raise ProtocolError(f"an ack that fits no push: batch {ack.batch}")
+        pairs = list(zip(flight.batch, ack.verdicts, strict=True))
+        if any(verdict.id not in ("", held.id) for held, verdict in pairs):
+            raise ProtocolError(f"an ack in another order than its push: batch {ack.batch}")
+        del self._flying[ack.batch]
+        self._settle([(h, v) for h, v in pairs if v.verdict != "retry"])
+        self._defer([(h, v) for h, v in pairs if v.verdict == "retry"])
+        self._called.set()
+
+    # -- what to send ------------------------------------------------------------------------------
+
+    def _has_room(self) -> bool:
+        return len(self._flying) < WINDOW and self._settling < WINDOW
+
+    def _next_batch(self) -> list[Held]:
+        now = self._clock.monotonic()
+        for i, (due, batch) in enumerate(self._put_off):
+            if due <= now:
+                del self._put_off[i]
+                return batch
+        if sum(len(batch) for _, batch in self._put_off) >= _MOST_PUT_OFF:
+            return []
+        while held := self._store.pending(self._after, MAX_BATCH, MAX_BATCH_BYTES):
+            self._after = held[-1].seq
+            fresh = [one for one in held if one.seq not in self._busy]
+            if batch := self._sendable(fresh):
+                self._busy.update(one.seq for one in batch)
+                return batch
+        return []
+
+    def _sendable(self, batch: list[Held]) -> list[Held]:
+        """Those that fit through the line; one that never will must not block the others."""
+        good = [one for one in batch if len(one.body) <= MAX_EVENT]
+        if len(good) < len(batch):
+            large = [one for one in batch if len(one.body) > MAX_EVENT]
+            _LOG.error("%d events are too large to be sent; they stay on this kiosk", len(large))
+            self._busy.update(one.seq for one in large)
+            self._keep(large, [Settled(one.id, "quarantined", "too_large") for one in large])
+        return good
+
+    async def _push(self, batch: list[Held]) -> None:
+        number = next(self._numbers)
+        deadline = self._clock.monotonic() + self._pacing.ack
+        self._flying[number] = _Flight(batch, deadline)
+        anchors, self._anchors = self._anchors, []
+        bodies = [self._raw(held.body) for held in batch]
+        await self._say(Push(number, bodies, anchors))
+
+    def _raw(self, body: bytes) -> msgspec.Raw:
+        if self._careful:
+            try:
+                _ANY.decode(body)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                # Not even JSON: it would spoil the whole frame, so it travels as a string, for the
+                # hub to keep aside.
+                return msgspec.Raw(msgspec.json.encode(body.decode("utf-8", "replace")))
+        return msgspec.Raw(body)
+
+    async def _wait(self) -> None:
+        """Until somebody calls, something is due, or it is time to look by oneself."""
+        now = self._clock.monotonic()
+        times = [now + self._pacing.sweep]
+        times += [due for due, _ in self._put_off] if self._has_room() else []
+        times += [flight.deadline for flight in self._flying.values()]
+        try:
+            async with asyncio.timeout(max(0.0, min(times) - now)):
+                await self._called.wait()
+        except TimeoutError:
+            self._look()
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if any(flight.deadline <= now for flight in self._flying.values()):
+            raise SilentHubError("the hub answers no push")
+        if not self._flying and not self._settling:
+            self._after = 0
+
+    # -- what became of it -------------------------------------------------------------------------
+
+    def _settle(self, pairs: list[tuple[Held, Verdict]]) -> None:
+        if not pairs:
+            return
+        settled = [Settled(h.id, v.verdict, v.code, v.envelope) for h, v in pairs]
+        for held, verdict in pairs:
+            if verdict.verdict == "quarantined":
+                _LOG.warning("the hub set event %s apart: %s", held.id, verdict.code)
+        self._keep([held for held, _ in pairs], settled)
+
+    def _keep(self, batch: list[Held], settled: list[Settled]) -> None:
+        self._settling += 1
+        seqs = [held.seq for held in batch]
+
+        def kept(future: Future[None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the line has ended meanwhile
+                self._loop.call_soon_threadsafe(self._kept, seqs, future.exception())
+
+        self._store.settle(settled).add_done_callback(kept)
+
+    def _kept(self, seqs: list[int], error: BaseException | None) -> None:
+        self._settling -= 1
+        self._busy.difference_update(seqs)
+        self._called.set()
+        if error is not None:
+            _LOG.error("the hub's verdicts cannot be written, they will be asked anew: %s", error)
+
+    def _defer(self, pairs: list[tuple[Held, Verdict]]) -> None:
+        if pairs:
+            after = max(v.after if v.after is not None else _RETRY_AFTER for _, v in pairs)
+            due = self._clock.monotonic() + max(0.0, min(after, self._pacing.last_retry))
+            self._put_off.append((due, [held for held, _ in pairs]))
