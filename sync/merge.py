@@ -32,7 +32,7 @@ from kiosk.model import EVIDENCE, ROW_KINDS, Attendance, Entry, Flag, Kind, Pres
 from sync.causality import Causality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from kiosk.model import Event, Session
 
@@ -70,7 +70,7 @@ def fold_row(
         if entry.event.kind in ROW_KINDS:
             log.add(entry)
     key = (session.id if session else session_id or "", person)
-    return _folded(key, session.late_at if session else None, log)
+    return _folded(key, session.late_at if session else None, log.entries.values(), log.doubtful)
 
 
 def saw_for_decision(entries: Iterable[Entry]) -> tuple[str, ...]:
@@ -91,7 +91,8 @@ class Fold:
 
     def __init__(self, sessions: Mapping[str, Session] | None = None) -> None:
         self._sessions = dict(sessions or {})
-        self._logs: dict[Key, _Log] = {}
+        # Most rows hold one entry for ever, and a log is dear by the hundred thousand.
+        self._logs: dict[Key, Entry | _Log] = {}
         self._rows: dict[Key, Attendance] = {}
         # In the order of arrival, which is nearly that of memory: twice as fast as a set to walk.
         self._stale: dict[Key, None] = {}
@@ -132,28 +133,37 @@ class Fold:
         key = (session, person)
         log = self._logs.get(key)
         if log is None:
-            log = self._logs[key] = _Log()
-        if not log.add(entry):
-            return None
+            self._logs[key] = entry
+        else:
+            if isinstance(log, Entry):
+                log = self._logs[key] = _Log(log)
+            if not log.add(entry):
+                return None
         self._stale[key] = None
         return key
 
     def _fold(self, key: Key) -> Attendance:
         session = self._sessions.get(key[0])
-        return _folded(key, session.late_at if session else None, self._logs[key])
+        late_at = session.late_at if session else None
+        log = self._logs[key]
+        if isinstance(log, Entry):
+            return _folded(key, late_at, (log,), ())
+        return _folded(key, late_at, log.entries.values(), log.doubtful)
 
 
 class _Log:
     """The events of one row, each once, as they are to be folded.
 
-    `stamped` holds, for the few ids that have several envelopes, every form they came in.
+    `doubtful` holds the ids whose envelopes contradict each other about the time.
     """
 
-    __slots__ = ("entries", "stamped")
+    __slots__ = ("_stamped", "doubtful", "entries")
 
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.stamped: dict[str, tuple[Entry, ...]] | None = None
+    def __init__(self, *entries: Entry) -> None:
+        self.entries = {entry.event.id: entry for entry in entries}
+        self.doubtful: tuple[str, ...] = ()
+        # Every form of the few events that have several envelopes.
+        self._stamped: dict[str, tuple[Entry, ...]] | None = None
 
     def add(self, entry: Entry) -> bool:
         """Take the entry in; whether it told anything new."""
@@ -169,21 +179,17 @@ class _Log:
         self.entries[name] = entry
         return True
 
-    def doubtful(self, name: str) -> bool:
-        """Whether the envelopes of this event contradict each other about its time."""
-        several = self.stamped.get(name) if self.stamped else None
-        return several is not None and max(e.low for e in several) > min(e.high for e in several)
-
     def _restamp(self, name: str, held: Entry, entry: Entry) -> bool:
-        if self.stamped is None:
-            self.stamped = {}
-        several = self.stamped.get(name, (held,))
+        if self._stamped is None:
+            self._stamped = {}
+        several = self._stamped.get(name, (held,))
         if entry in several:
             return False
-        self.stamped[name] = several = (*several, entry)
+        self._stamped[name] = several = (*several, entry)
         low, high = max(e.low for e in several), min(e.high for e in several)
         if low > high:
             low, high = min(e.low for e in several), max(e.high for e in several)
+            self.doubtful += (name,)
         last = max(several, key=_received)
         self.entries[name] = Entry(last.event, low, high, last.envelope)
         return True
@@ -211,16 +217,18 @@ class _Decision:
     departure: int | None
 
 
-def _folded(key: Key, late_at: int | None, log: _Log) -> Attendance:
-    return _usual(key, late_at, log) or _judged(key, late_at, log)
+def _folded(
+    key: Key, late_at: int | None, entries: Collection[Entry], doubtful: Collection[str]
+) -> Attendance:
+    if not doubtful and (row := _usual(key, late_at, entries)) is not None:
+        return row
+    return _judged(key, late_at, entries, doubtful)
 
 
-def _usual(key: Key, late_at: int | None, log: _Log) -> Attendance | None:
+def _usual(key: Key, late_at: int | None, entries: Collection[Entry]) -> Attendance | None:
     """The short way for a row of nothing but plain check-ins; None if it is not one."""
-    if not log.entries or log.stamped:
-        return None
     arrival = None
-    for entry in log.entries.values():
+    for entry in entries:
         event, stamp = entry.event, entry.envelope
         if event.kind != _CHECK_IN or "direction" in event.data:
             return None
@@ -230,8 +238,10 @@ def _usual(key: Key, late_at: int | None, log: _Log) -> Attendance | None:
             arrival = (entry.low, entry.high)
         else:
             arrival = (min(arrival[0], entry.low), min(arrival[1], entry.high))
-    if len(log.entries) > 1:
-        entry = _earliest(log.entries.values())
+    if arrival is None:
+        return None
+    if len(entries) > 1:
+        entry = _earliest(entries)
     status, uncertain = _by_time(arrival, late_at)
     flags = (Flag.TIME_UNCERTAIN,) if uncertain else ()
     session, person = key
@@ -239,12 +249,14 @@ def _usual(key: Key, late_at: int | None, log: _Log) -> Attendance | None:
     return Attendance(session, person, status, _INSIDE, arrival, None, None, method, device, flags)
 
 
-def _judged(key: Key, late_at: int | None, log: _Log) -> Attendance:
+def _judged(
+    key: Key, late_at: int | None, entries: Collection[Entry], doubtful: Collection[str]
+) -> Attendance:
     """The whole of the rules, for a row of any events."""
-    live = [e for e in log.entries.values() if not _quarantined(e)]
-    knew = Causality(e.event for e in live).knew
-    gone = _retracted(live)
-    live = [e for e in live if e.event.id not in gone]
+    live = [e for e in entries if not _quarantined(e)]
+    knew = Causality([e.event for e in live]).knew
+    if gone := _retracted(live):
+        live = [e for e in live if e.event.id not in gone]
     moves = [e for e in live if e.event.kind in EVIDENCE]
     heads = _heads([d for e in live if (d := _decision(e)) is not None], knew)
     winner = max(heads, key=_weight, default=None)
@@ -259,7 +271,7 @@ def _judged(key: Key, late_at: int | None, log: _Log) -> Attendance:
     else:
         status, uncertain = Status(winner.status), False
         arrival, departure = _times(winner, arrival, departure)
-    if uncertain or (log.stamped and any(log.doubtful(e.event.id) for e in moves)):
+    if uncertain or (doubtful and any(e.event.id in doubtful for e in moves)):
         flags.add(Flag.TIME_UNCERTAIN)
 
     first = _earliest(counted or scans) if scans else None
@@ -295,12 +307,12 @@ def _method(entry: Entry) -> str:
 
 def _retracted(live: Sequence[Entry]) -> set[str]:
     """The ids that a valid retract takes out."""
+    gone: set[str] = set()
+    if not (retracts := [e for e in live if e.event.kind == _RETRACT]):
+        return gone
     # A retract may be among the targets: what it took out stays out, for it alone is left out.
     targets = {e.event.id: e for e in live}
-    gone = set()
-    for entry in live:
-        if entry.event.kind != _RETRACT:
-            continue
+    for entry in retracts:
         name = entry.event.data.get("target")
         target = targets.get(name) if isinstance(name, str) else None
         if target is not None and _may_retract(entry, target):

@@ -1,0 +1,540 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from itertools import pairwise
+
+import msgspec
+import pytest
+from websockets.asyncio.server import serve
+
+from kiosk.ledger import Draft
+from kiosk.model import Kind, LinkState, session_room
+from sync import protocol as p
+from sync.client.pacing import Backoff, Pacing
+from tests.sync.kiosks import QUICK, Kiosk, held_by, kiosk
+from tests.sync.rig import (
+    NS,
+    ORG,
+    ROOM,
+    SITE_ROOM,
+    Author,
+    TestClock,
+    hello,
+    hub,
+    joined,
+    until,
+)
+from tests.sync.test_hub import post
+from tests.sync.test_hub_rooms import end, ready, start_hub
+
+SESSION = (
+    b'[{"record":"session","id":"s1","value":{"id":"s1","title":"Choir","zone":"Europe/London",'
+    b'"starts":1799990000000000000,"ends":1800090000000000000}}]'
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "hub.db"
+
+
+# -- up --------------------------------------------------------------------------------------------
+
+
+async def test_what_was_recorded_offline_is_drained_once_there_is_a_hub(path, tmp_path):
+    where = []
+    with kiosk(tmp_path / "k.db", lambda: where[-1] if where else None) as one:
+        ids = one.check_in(1300)
+        await one.reaches(LinkState.OFFLINE)
+        await until(lambda: one.status.held == 1300)
+        assert one.status.oldest_held == one.clock.now
+        async with hub(path) as server:
+            where.append(server.url)
+            one.client.kick()
+            await one.settled()
+            assert one.status.held == 0
+            assert one.status.transport == "websocket"
+            assert one.status.last_exchange is not None
+        assert held_by(path) == ids
+        assert LinkState.SYNCING in one.states
+        assert one.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+
+
+async def test_a_check_in_while_online_goes_at_once(path, tmp_path):
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url) as one:
+            await one.settled()
+            for n in range(5):
+                started = time.monotonic()
+                one.check_in()
+                await until(lambda n=n: len(held_by(path)) == n + 1)
+                assert time.monotonic() - started < 1
+            await one.settled()
+
+
+async def test_the_queue_empties_although_nobody_wakes_the_line(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        one.store._listeners.clear()
+        one.client.start()
+        try:
+            await one.reaches(LinkState.ONLINE)
+            ids = one.check_in(3)
+            await until(lambda: one.store.held()[0] == 0)
+            assert held_by(path) == ids
+        finally:
+            one.close()
+
+
+async def test_a_hub_killed_in_mid_drain_gets_everything_once_when_it_is_back(path, tmp_path):
+    first = start_hub(path)
+    where = [ready(first)]
+    try:
+        with kiosk(tmp_path / "k.db", lambda: where[-1]) as one:
+            await one.settled()
+            ids = one.check_in(4000)
+            await until(lambda: one.store.held()[0] < 4000)
+            os.kill(first.pid, signal.SIGKILL)
+            await one.reaches(LinkState.OFFLINE)
+            second = start_hub(path)
+            try:
+                where.append(ready(second))
+                one.client.kick()
+                await one.settled(20)
+            finally:
+                end(second)
+            assert sorted(held_by(path)) == sorted(ids)
+            assert one.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+    finally:
+        end(first)
+
+
+async def test_items_the_hub_sets_apart_are_counted_and_do_not_stop_the_rest(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        ids = one.check_in(5)
+        one.store._execute(
+            "UPDATE event SET body = replace(body, 'p1', 'px') WHERE id = ?", (ids[1],)
+        ).result(5)
+        one.client.start()
+        try:
+            await one.settled()
+            await until(lambda: one.status.quarantined == 1)
+        finally:
+            one.close()
+    assert held_by(path) == [ids[0], *ids[2:]]
+
+
+async def test_an_item_that_is_not_even_json_does_not_stop_the_rest(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        ids = one.check_in(5)
+        one.store._execute("UPDATE event SET body = X'7BFF22' WHERE id = ?", (ids[2],)).result(5)
+        one.client.start()
+        try:
+            await one.settled()
+            await until(lambda: one.status.quarantined == 1)
+            assert held_by(path) == ids[:2] + ids[3:]
+        finally:
+            one.close()
+
+
+async def test_an_item_too_large_for_the_line_stays_and_does_not_stop_the_rest(path, tmp_path):
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url) as one:
+            await one.settled()
+            huge = Draft(Kind.HELP, data={"note": "x" * (p.MAX_EVENT + 1)})
+            one.store.record(huge).result(10)
+            large = one.store.record(Draft(Kind.HELP, data={"note": "x" * 400_000})).result(10)
+            ids = one.check_in(3)
+            await one.settled()
+            assert held_by(path) == [large.id, *ids]
+            await until(lambda: one.status.quarantined == 1)
+
+
+async def test_a_disk_full_at_the_hub_is_waited_out(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("sync.hub.connection._RETRY_AFTER", 0.1)
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url) as one:
+            await one.settled()
+            db = server._log._db
+            db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
+            ids = one.check_in(900)
+            await until(lambda: server._core.writer.failing)
+            await one.reaches(LinkState.SYNCING)
+            assert one.store.held()[0] > 0
+            db.execute("PRAGMA max_page_count = 1000000")
+            await one.settled()
+    assert sorted(held_by(path)) == sorted(ids)
+
+
+async def test_a_hub_that_lost_what_it_had_is_offered_it_again(path, tmp_path):
+    where = []
+    with kiosk(tmp_path / "k.db", lambda: where[-1]) as one:
+        async with hub(path) as server:
+            where.append(server.url)
+            one.client.kick()
+            ids = one.check_in(700)
+            await one.settled()
+        fresh = tmp_path / "fresh.db"
+        async with hub(fresh) as server:
+            where.append(server.url)
+            one.client.kick()
+            await until(lambda: len(held_by(fresh)) == 700)
+            await one.settled()
+            assert held_by(fresh) == ids
+
+
+async def test_anchors_repair_the_times_of_a_kiosk_with_a_wrong_clock(path, tmp_path):
+    hub_clock = TestClock()
+    wrong = TestClock(wall=7 * NS)
+    async with hub(path, hub_clock) as server:
+        one = Kiosk(tmp_path / "k.db", server.url, clock=wrong)
+        one.check_in()
+        wrong.up += 60 * NS
+        one.client.start()
+        try:
+            await one.settled()
+            ((low, high),) = one.rows("SELECT low, high FROM event")
+            assert low <= hub_clock.now - 60 * NS <= high
+            assert high - low < NS
+            assert [a.boot for a in one.store.anchors()] == ["boot-1"]
+        finally:
+            one.close()
+
+
+# -- down ------------------------------------------------------------------------------------------
+
+
+async def test_two_kiosks_come_to_hold_the_same(path, tmp_path):
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        with (
+            kiosk(tmp_path / "a.db", server.url) as a,
+            kiosk(tmp_path / "b.db", server.url) as b,
+        ):
+            await until(lambda: all(ROOM in one.store.rooms() for one in (a, b)))
+            mine, yours = a.check_in(120), b.check_in(120)
+            query = "SELECT id FROM event WHERE kind = 'check_in'"
+            for one in (a, b):
+                await one.settled()
+                await until(lambda one=one: len(one.rows(query)) == 240)
+                assert {row[0] for row in one.rows(query)} == {*mine, *yours}
+            whole = "SELECT id, envelope FROM event ORDER BY id"
+            await until(lambda: a.rows(whole) == b.rows(whole))
+            assert a.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+            assert a.store.attendance("s1")
+
+
+async def test_a_session_that_opens_while_connected_is_followed(path, tmp_path):
+    async with hub(path) as server:
+        with kiosk(tmp_path / "a.db", server.url) as one:
+            await one.settled()
+            async with joined(server.url, hello("other")) as peer:
+                bodies = Author("other").bodies(300)
+                await peer.push(*bodies)
+                await post(server.url, SESSION)
+                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 300))
+                assert one.rows("SELECT count(*) FROM event WHERE device = 'other'") == [(300,)]
+                await until(lambda: one.store.cursor(SITE_ROOM) == (peer.welcome.epoch, 1))
+
+
+async def test_a_long_catch_up_is_complete_and_resumes_where_it_was(path, tmp_path):
+    author = Author("other")
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        async with joined(server.url, hello("other")) as peer:
+            for _ in range(12):
+                await peer.push(*author.bodies(500))
+            query = "SELECT count(*) FROM event WHERE device = 'other'"
+            with kiosk(tmp_path / "a.db", server.url) as one:
+                await until(lambda: one.rows(query)[0][0] > 1000)
+            cursor = dict(one.rows("SELECT room, offset FROM cursor"))[ROOM]
+            assert 1000 < cursor == one.rows(query)[0][0]
+            with kiosk(tmp_path / "a.db", server.url) as one:
+                await until(lambda: one.rows(query)[0][0] == 6000, 30)
+                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 6000))
+                assert one.rows("SELECT count(*) FROM undecodable") == [(0,)]
+
+
+async def test_uploads_do_not_wait_for_a_long_catch_up(path, tmp_path):
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        async with joined(server.url, hello("other")) as peer:
+            author = Author("other")
+            for _ in range(8):
+                await peer.push(*author.bodies(500))
+            pacing = Pacing(first_retry=0.05, pause=0.05)
+            with kiosk(tmp_path / "a.db", server.url, pacing=pacing) as one:
+                query = "SELECT count(*) FROM event WHERE device = 'other'"
+                await until(lambda: one.rows(query)[0][0] >= 50)
+                one.check_in(20)
+                await until(lambda: one.store.held()[0] == 0)
+                assert one.rows(query)[0][0] < 3000
+
+
+async def test_a_gap_shown_by_a_position_is_fetched(path, tmp_path):
+    async with hub(path, position_every=0.05) as server:
+        await post(server.url, SESSION)
+        with kiosk(tmp_path / "a.db", server.url) as one:
+            await until(lambda: one.store.cursor(ROOM) is not None)
+            async with joined(server.url, hello("other")) as peer:
+                # The hub believes that it has sent what in truth never went out.
+                line = next(
+                    c for (device, _), c in server._core.connections.items() if device != "other"
+                )
+                write, line.write = line.write, lambda frame: None
+                await peer.push(*Author("other").bodies(5))
+                await until(lambda: line._member.seats[ROOM].sent == 5)
+                line.write = write
+                query = "SELECT count(*) FROM event WHERE device = 'other'"
+                await until(lambda: one.rows(query) == [(5,)])
+
+
+async def test_another_epoch_unites_and_deletes_nothing(path, tmp_path):
+    where = []
+    with kiosk(tmp_path / "a.db", lambda: where[-1]) as one:
+        for name in ("one.db", "two.db"):
+            async with hub(tmp_path / name) as server:
+                await post(server.url, SESSION)
+                where.append(server.url)
+                one.client.kick()
+                async with joined(server.url, hello(name)) as peer:
+                    await peer.push(*Author(name).bodies(10))
+                    await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 10))
+        query = "SELECT device, count(*) FROM event WHERE kind = 'check_in' GROUP BY device"
+        assert one.rows(query) == [("one.db", 10), ("two.db", 10)]
+
+
+# -- the line itself -------------------------------------------------------------------------------
+
+
+async def test_a_wrong_token_asks_for_sign_in_and_keeps_the_queue(path, tmp_path):
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url, token="wrong") as one:  # noqa: S106  is not one
+            one.check_in(3)
+            await one.reaches(LinkState.SIGN_IN)
+            await until(lambda: one.status.attempt >= 3)
+            assert one.status.held == 3
+            assert one.status.retry_at is not None
+            assert LinkState.ONLINE not in one.states
+
+
+async def test_another_version_needs_attention_and_keeps_the_queue(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("sync.client.exchange.VERSION", 99)
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url) as one:
+            one.check_in(3)
+            await one.reaches(LinkState.ATTENTION)
+            assert "version 99" in one.status.reason
+            await until(lambda: one.status.held == 3)
+
+
+async def test_kick_tries_at_once_and_not_later(path, tmp_path):
+    where = [None]
+    patient = Pacing(first_retry=1000.0, last_retry=1000.0)
+    with kiosk(tmp_path / "k.db", lambda: where[0], pacing=patient) as one:
+        await one.reaches(LinkState.OFFLINE)
+        async with hub(path) as server:
+            where[0] = server.url
+            one.client.kick()
+            await one.settled(5)
+
+
+def test_stop_is_quick_and_may_come_at_any_time(tmp_path):
+    for url in (None, "http://127.0.0.1:9", "http://192.0.2.1:80"):
+        one = Kiosk(tmp_path / "k.db", lambda url=url: url)
+        one.client.start()
+        started = time.monotonic()
+        one.close()
+        assert time.monotonic() - started < 2
+        assert not any(t.name == "sync-client" for t in threading.enumerate())
+    one = Kiosk(tmp_path / "k.db", None)
+    one.client.kick()
+    one.close()
+
+
+@contextlib.asynccontextmanager
+async def false_hub(behave):
+    """A server that greets a kiosk properly (or not) and then misbehaves."""
+    times = []
+
+    async def handle(socket):
+        times.append(time.monotonic())
+        await behave(socket)
+
+    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        server.url = f"http://127.0.0.1:{port}"
+        server.times = times
+        yield server
+
+
+async def welcome(socket):
+    await socket.recv()
+    await socket.send(p.encode(p.Welcome(p.VERSION, "e")), text=True)
+
+
+async def junk(socket):
+    await socket.send("this is no message")
+    await socket.wait_closed()
+
+
+async def junk_after_welcome(socket):
+    await welcome(socket)
+    await junk(socket)
+
+
+async def foreign_ack(socket):
+    await welcome(socket)
+    await socket.send(p.encode(p.Ack(77, [])), text=True)
+    await socket.wait_closed()
+
+
+async def short_ack(socket):
+    await welcome(socket)
+    while not isinstance(push := p.decode_from_kiosk(await socket.recv()), p.Push):
+        pass
+    await socket.send(p.encode(p.Ack(push.batch, [])), text=True)
+    await socket.wait_closed()
+
+
+async def half_a_frame(socket):
+    await welcome(socket)
+    frame = b"\x81\x7e\x10\x00" + b'{"type":"eve'
+    socket.transport.write(frame)
+    socket.transport.close()
+
+
+async def accept_then_close(socket):
+    await socket.close(1013, "not now")
+
+
+async def slam(socket):
+    socket.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [junk, junk_after_welcome, foreign_ack, short_ack, half_a_frame, accept_then_close, slam],
+)
+async def test_a_misbehaving_hub_costs_nothing_but_tries(path, tmp_path, behave):
+    async with false_hub(behave) as bad:
+        where = [bad.url]
+        with kiosk(tmp_path / "k.db", lambda: where[0]) as one:
+            ids = one.check_in(3)
+            await until(lambda: len(bad.times) >= 3)
+            await until(lambda: one.status.state is LinkState.OFFLINE)
+            assert one.store.held()[0] == 3
+            async with hub(path) as server:
+                where[0] = server.url
+                one.client.kick()
+                await one.settled()
+            assert held_by(path) == ids
+
+
+async def test_a_hub_that_answers_no_push_is_given_up(tmp_path):
+    async def mute(socket):
+        await welcome(socket)
+        async for _ in socket:
+            pass
+
+    pacing = Pacing(first_retry=0.05, last_retry=0.1, ack=0.2, sweep=0.1)
+    async with false_hub(mute) as bad:
+        with kiosk(tmp_path / "k.db", bad.url, pacing=pacing) as one:
+            one.check_in(3)
+            await until(lambda: len(bad.times) >= 2)
+            assert one.store.held()[0] == 3
+
+
+async def test_a_server_that_accepts_and_closes_is_not_hammered(tmp_path):
+    pacing = Pacing(first_retry=0.1, last_retry=10.0)
+    async with false_hub(accept_then_close) as bad:
+        with kiosk(tmp_path / "k.db", bad.url, pacing=pacing) as one:
+            await until(lambda: one.status is not None and one.status.attempt >= 1)
+            await asyncio.sleep(1.5)  # the test is of how little happens
+            assert len(bad.times) < 12
+            assert one.states == [LinkState.OFFLINE]
+
+
+async def test_retry_after_is_honoured(tmp_path):
+    async def busy(socket):
+        await socket.recv()
+        await socket.send(p.encode(p.Error("busy", "full", after=0.7)), text=True)
+        await socket.close(1013)
+
+    async with false_hub(busy) as bad:
+        with kiosk(tmp_path / "k.db", bad.url):
+            await until(lambda: len(bad.times) >= 3)
+            assert min(b - a for a, b in pairwise(bad.times)) >= 0.7
+
+
+async def test_retry_verdicts_come_again_and_do_not_hold_up_others(tmp_path):
+    verdicts = {}
+    seen = []
+
+    async def moody(socket):
+        await welcome(socket)
+        async for frame in socket:
+            message = p.decode_from_kiosk(frame)
+            if not isinstance(message, p.Push):
+                continue
+            ids = [msgspec.json.decode(raw)["id"] for raw in message.events]
+            seen.append(ids)
+            answers = []
+            for id_ in ids:
+                verdicts[id_] = verdicts.get(id_, 0) + 1
+                again = len(verdicts) == 1 and verdicts[id_] < 3
+                answers.append(
+                    p.Verdict(id_, "retry", "mood", 0.05) if again else p.Verdict(id_, "ok")
+                )
+            await socket.send(p.encode(p.Ack(message.batch, answers)), text=True)
+
+    async with false_hub(moody) as bad:
+        with kiosk(tmp_path / "k.db", bad.url) as one:
+            (first,) = one.check_in()
+            await until(lambda: verdicts.get(first))
+            others = one.check_in(3)
+            await until(lambda: one.store.held()[0] == 0)
+            assert {*others, first} == verdicts.keys()
+            assert all(verdicts[id_] == 1 for id_ in others)
+
+
+def test_backoff_is_full_jitter_up_to_a_minute_for_ever():
+    asked = []
+    backoff = Backoff(Pacing(), lambda low, high: asked.append((low, high)) or high)
+    waits = [backoff.wait() for _ in range(2000)]
+    assert waits[:8] == [0.5, 1, 2, 4, 8, 16, 32, 60]
+    assert {low for low, _ in asked} == {0.0}
+    assert max(waits) == 60
+    assert backoff.attempt == 2000
+    backoff.reset()
+    assert backoff.wait(at_least=30) == 30.5
+
+
+async def test_kiosks_do_not_come_back_in_step(path, tmp_path):
+    pacing = Pacing(first_retry=1.0, last_retry=1.0)
+    with contextlib.ExitStack() as stack:
+        waits = []
+        for n in range(6):
+            one = stack.enter_context(
+                kiosk(tmp_path / f"{n}.db", "http://127.0.0.1:9", pacing=pacing)
+            )
+            await one.reaches(LinkState.OFFLINE)
+            waits.append(one.said[0].retry_at - time.monotonic())
+        assert max(waits) - min(waits) > 0.1
+        assert len({round(wait, 2) for wait in waits}) > 3
+
+
+async def test_rooms_are_those_of_the_own_organisation(path, tmp_path):
+    async with hub(path) as server:
+        with kiosk(tmp_path / "k.db", server.url, pacing=QUICK) as one:
+            await one.settled()
+            await until(lambda: one.store.cursor(SITE_ROOM) is not None)
+            assert one.store.rooms() == [SITE_ROOM]
+            assert session_room(ORG, "s1") == ROOM
