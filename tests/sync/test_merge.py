@@ -255,7 +255,7 @@ def test_knowledge_reaches_through_a_decision_that_was_taken_back():
         scan("c", "a/1", 0),
         says("o1", "t/1", "present", ("c",)),
         undo("u", "t/2", "o1", ("c", "o1")),
-        says("o2", "s/1", "absent", ("u",), by=OTHER_TEACHER),
+        says("o2", "s/1", "absent", ("o1",), by=OTHER_TEACHER),
     )
     assert (row.status, row.winner) == (Status.ABSENT, "o2")
 
