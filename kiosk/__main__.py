@@ -143,7 +143,11 @@ def enrol(person: str, path: Path | None) -> None:
         sensor = config.sensor
         with open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password) as zfm:
             done = use_case.enrol(
-                store, SystemClock(), zfm, who, lambda step: click.echo(step.sentence)
+                store,
+                SystemClock(),
+                zfm,
+                who,
+                lambda step: click.echo(use_case.SENTENCES[step]),
             )
     click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
 

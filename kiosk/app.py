@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 from qasync import QEventLoop
 
 from drivers.errors import PortMissing
-from drivers.reader import Reader, ReaderEvent, SensorDown
+from drivers.events import ReaderEvent, SensorDown
+from drivers.reader import Reader
 from drivers.zfm import open_zfm
 from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drivers import errors, reader
+from drivers import errors, events
 from kiosk import rules
 from kiosk.model import (
     Attendance,
@@ -181,30 +181,30 @@ class Desk:
         self._link = status
         self._publish()
 
-    def sensor_event(self, event: reader.ReaderEvent) -> None:
+    def sensor_event(self, event: events.ReaderEvent) -> None:
         """Take what the reader tells, on the desk's own loop."""
         match event:
-            case reader.SensorUp():
+            case events.SensorUp():
                 self._sensor_up(event)
-            case reader.SensorDown(cause, retry_in):
+            case events.SensorDown(cause, retry_in):
                 self._sensor_down(cause, retry_in)
-            case reader.FingerDown():
+            case events.FingerDown():
                 self._to(Phase.READING)
                 self._after(self._settings.reading_limit, self.dismiss)
-            case reader.Matched(sensor, slot, score):
+            case events.Matched(sensor, slot, score):
                 found = self._people.get(self._slots.get((sensor, slot), ""))
                 data = {"method": "finger", "sensor": sensor, "slot": slot, "score": score}
                 self._identified(found, data)
-            case reader.NotMatched():
+            case events.NotMatched():
                 self._refuse(Reason.UNKNOWN_FINGER)
-            case reader.CaptureFailed(quality):
+            case events.CaptureFailed(quality):
                 self._try_again(_QUALITY.get(quality, Reason.SMUDGED))
-            case reader.FingerStuck():
+            case events.FingerStuck():
                 self._try_again(Reason.STUCK)
-            case reader.Lifted():
+            case events.Lifted():
                 pass
 
-    def _sensor_up(self, event: reader.SensorUp) -> None:
+    def _sensor_up(self, event: events.SensorUp) -> None:
         self._slots = {
             (slot.sensor, slot.slot): slot.person
             for slot in self._store.slots()

@@ -253,7 +253,7 @@ class Flag(StrEnum):
     TWO_PLACES = "two_places"
 
 
-class Attendance(msgspec.Struct, frozen=True, omit_defaults=True):
+class Attendance(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The folded row of one (session, person). Intervals are (low, high) in UTC ns.
 
     `winner` is the id of the winning override; `method` how the earliest live check-in was made

@@ -13,8 +13,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from drivers.emulator import Emulator
+from drivers.events import Lifted, ReaderEvent
 from drivers.library import identify_sensor
-from drivers.reader import Lifted, ReaderEvent
 from drivers.zfm import open_zfm
 from kiosk import config as settings
 from kiosk.app import App
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ORG, SITE = "demo", "main"
 PATIENCE = 30.0  # seconds for anything that must happen
+_QUARTER = 15 * 60 * NS
 _CONSENT = {"text": "demo-1", "language": "en", "answer": "yes"}
 _FILES = ("kiosk.db", "hub.db", "second.db")
 
@@ -91,6 +92,8 @@ class Stage:
             lambda: len(desk.roster()) == len(self.people) and self.sensor_ready(),
             "people, session and sensor",
         )
+        await self.until(lambda: not self.app.store.held()[0], "the enrolments to reach the hub")
+        self.held_max = 0
         self._second_client = SyncClient(
             self.second, lambda: hub.url, self.app.token, self.clock, SITE, "second", lambda _: None
         )
@@ -215,14 +218,15 @@ def sample_people() -> list[Person]:
 
 
 def _session(zone: str, now: int, late_after: float) -> Session:
-    """Today's session, which began a moment ago."""
+    """Today's session, which began at the last full quarter of an hour."""
     day = local_date(now, zone)
+    starts = now - now % _QUARTER
     return Session(
         id=session_id(ORG, SITE, "demo", day),
         title="Evening training",
         zone=zone,
-        starts=now - 60 * NS,
-        ends=now + 90 * 60 * NS,
+        starts=starts,
+        ends=starts + 6 * _QUARTER,
         place="Main hall",
         late_at=now + int(late_after * NS),
     )

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from drivers import errors
-from drivers.reader import (
+from drivers.events import (
     CaptureFailed,
     FingerDown,
     FingerStuck,
@@ -261,7 +261,7 @@ async def test_a_reading_that_never_ends_goes_back_to_idle(store, clock):
         (errors.PortBusy(), SensorState.BUSY),
         (errors.ResponseTimeout(), SensorState.SILENT),
         (errors.FrameError(), SensorState.SILENT),
-        (errors.WrongPassword(), SensorState.REFUSED),
+        (errors.WrongPassword(0x13), SensorState.REFUSED),
     ],
 )
 async def test_a_dead_sensor_is_told_and_codes_still_work(door, cause, state):
