@@ -42,9 +42,11 @@ LINKS = {
 class Stage:
     """One window on a staged desk, with the scenes it can show."""
 
-    def __init__(self, size, scheme, language="en"):
+    def __init__(self, size, scheme, language="en", *, reduced_motion=False):
         self.desk = school() if min(size) < 720 else club()
-        self.shell = Shell(self.desk, size=size, scheme=scheme, language=language)
+        self.shell = Shell(
+            self.desk, size=size, scheme=scheme, language=language, reduced_motion=reduced_motion
+        )
         self.app = application()
 
     def close(self):
@@ -98,7 +100,9 @@ class Stage:
         self._answer(OutcomeKind.TRY_AGAIN, shown=5, reason=Reason.UNKNOWN_FINGER, attempt=2)
 
     def out_of_order(self):
-        sensor = SensorStatus(SensorState.SILENT, since=at("17:42"))
+        sensor = SensorStatus(
+            SensorState.SILENT, since=at("17:42"), retry_at=self.desk.clock.monotonic() + 20
+        )
         self.desk.stage(phase=Phase.OUT_OF_ORDER, outcome=None, sensor=sensor)
 
     def other_ways_code(self):

@@ -32,6 +32,7 @@ class Door(QObject):
     clockChanged = Signal()
     pointed = Signal()
     remainingChanged = Signal()
+    troubleChanged = Signal()
 
     def __init__(self, desk: Desk, words: Words, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -43,6 +44,9 @@ class Door(QObject):
         self._countdown.changed.connect(self.remainingChanged)
         self._pointing = QTimer(self, singleShot=True, interval=_POINTING_MS)
         self._pointing.timeout.connect(self.changed)
+        # Runs only while the reader is out of order, for the seconds to its next try.
+        self._second = QTimer(self, interval=1000)
+        self._second.timeout.connect(self.troubleChanged)
         self._minute = QTimer(self, singleShot=True)
         self._minute.timeout.connect(self._tick)
         words.changed.connect(self._retell)
@@ -57,6 +61,10 @@ class Door(QObject):
             self._countdown.stop()
         elif before is None or before.serial != outcome.serial or not self._greeting.kind:
             self._countdown.start(outcome.shown)
+        if state.phase is not Phase.OUT_OF_ORDER:
+            self._second.stop()
+        elif not self._second.isActive():
+            self._second.start()
         self._retell()
 
     def _retell(self) -> None:
@@ -66,13 +74,12 @@ class Door(QObject):
             self._greeting = greeting(state.outcome, state.session, self._words)
         self.changed.emit()
         self.clockChanged.emit()
+        self.troubleChanged.emit()
 
     def _tick(self) -> None:
         wall = self._desk.clock.wall()
         self._minute.start(hours.to_next_minute(wall))
         self.clockChanged.emit()
-        if self._state.phase is Phase.OUT_OF_ORDER:
-            self.changed.emit()
 
     @Slot()
     def notYou(self) -> None:
@@ -207,13 +214,16 @@ class Door(QObject):
     def troubleLine(self) -> str:
         return self._words(f"out_of_order.{'starting_line' if self._starting else 'line'}")
 
-    @Property(str, notify=clockChanged)
+    @Property(str, notify=troubleChanged)
     def troubleStaff(self) -> str:
         sensor = self._state.sensor
         parts = [self._words("out_of_order.staff")]
         if sensor.since is not None and not self._starting:
             since = hours.clock(sensor.since, self._zone)
             parts.append(self._words("out_of_order.since", since=since))
+        if sensor.retry_at is not None:
+            seconds = max(0, round(sensor.retry_at - self._desk.clock.monotonic()))
+            parts.append(self._words("out_of_order.retry", seconds=seconds))
         return " ".join(parts)
 
     # -- counts ------------------------------------------------------------------------------------
@@ -224,10 +234,12 @@ class Door(QObject):
 
     @Property(str, notify=changed)
     def presentText(self) -> str:
-        counts = self._state.counts
-        if counts.total == counts.present:
-            return self._words("door.present")
-        return self._words("door.present_of", total=counts.total)
+        return self._present("door.present_of")
+
+    @Property(str, notify=changed)
+    def presentShort(self) -> str:
+        """The same for where a crowd leaves little room."""
+        return self._present("door.present_short")
 
     @Property(str, notify=changed)
     def restText(self) -> str:
@@ -267,6 +279,12 @@ class Door(QObject):
             return ""
         start, end = (hours.clock(at, session.zone) for at in (session.starts, session.ends))
         return self._words("door.hours", start=start, end=end)
+
+    def _present(self, key: str) -> str:
+        counts = self._state.counts
+        if counts.total == counts.present:
+            return self._words("door.present")
+        return self._words(key, total=counts.total)
 
     def _date(self, pattern: str) -> str:
         return hours.date(

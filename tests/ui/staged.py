@@ -135,6 +135,18 @@ READY = SensorStatus(state=SensorState.READY, sensor="r503", capacity=200, used=
 ONLINE = LinkStatus(state=LinkState.ONLINE, transport="websocket", last_exchange=at("18:04"))
 
 
+EARLIER = (
+    *("Hana Sato", "Jonas Meyer", "Aisha Diallo", "Peter Vance", "Mei Lin", "Rafael Moreno"),
+    *("Grace Adeyemi", "Siobhán Daly", "Omar Farouk", "Elif Demir", "Ivan Petrov", "Nora Lund"),
+    *("Kofi Mensah", "Leila Haddad", "Marek Novák", "Zofia Wrona"),
+)
+LATER = (
+    *("Daniel Wood", "Ella Moss", "Hannah Frey", "Ben Archer", "Carla Nunes", "Dmitri Orlov"),
+    *("Esther Cole", "Farid Aziz", "Greta Holm", "Hugo Lang", "Ines Costa", "Jakub Zając"),
+    *("Karin Ek", "Liam Byrne"),
+)
+
+
 def club():
     """A boxing club at four minutes past six, 18 of 32 present."""
     rows = [
@@ -145,9 +157,8 @@ def club():
         row("Sofia Reyes", "17:57", method="code"),
         row("Tomás García", "17:56"),
         row("Yusuf Kaya", "17:52", method="staff", winner="o"),
-        *(row(f"Early {chr(65 + i)}.", "17:40", number=i) for i in range(11)),
-        row("Daniel Wood"),
-        *(row(f"Expected {chr(65 + i)}.", number=i) for i in range(13)),
+        *(row(name, f"17:{50 - i}") for i, name in enumerate(EARLIER[:11])),
+        *(row(name) for name in LATER[:14]),
     ]
     state = DeskState(
         organisation="Northgate Boxing Club",
@@ -167,9 +178,8 @@ def school():
         row("Ruby Turner", "07:54"),
         row("Imran Ali", "07:53"),
         row("Noor Haddad", "07:51", method="badge"),
-        row("Ella Moss"),
-        *(row(f"Early {chr(65 + i)}.", "07:40", number=i) for i in range(16)),
-        *(row(f"Expected {chr(65 + i)}.", number=i) for i in range(5)),
+        *(row(name, f"07:{50 - i}") for i, name in enumerate(EARLIER)),
+        *(row(name) for name in LATER[:6]),
     ]
     state = DeskState(
         organisation="Harrow Lane School",

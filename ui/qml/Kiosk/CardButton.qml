@@ -39,7 +39,7 @@ T.AbstractButton {
 
             anchors.verticalCenter: parent.verticalCenter
             x: button.centred ? (parent.width - width) / 2 : 0
-            spacing: Theme.gap - 4
+            spacing: Theme.buttonSpacing
 
             Glyph {
                 visible: button.glyphShown

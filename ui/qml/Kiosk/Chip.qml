@@ -23,7 +23,7 @@ Rectangle {
         id: row
 
         anchors.centerIn: parent
-        spacing: 6
+        spacing: Theme.chipSpacing
 
         Glyph {
             visible: chip.glyph !== ""

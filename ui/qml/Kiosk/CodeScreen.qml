@@ -9,8 +9,6 @@ Rectangle {
 
     required property Words words
     required property OtherWays otherWays
-    readonly property int edge: Theme.large ? 56 : 16
-    readonly property int keyGap: Theme.pick(8, 16)
 
     color: Theme.field
 
@@ -26,9 +24,9 @@ Rectangle {
         id: back
 
         objectName: "back"
-        x: screen.edge
-        y: Theme.large ? 56 : 8
-        width: Theme.large ? 200 : Theme.buttonHeight
+        x: Theme.codeEdge
+        y: Theme.codeTop
+        width: Theme.backWidth
         centred: true
         glyph: "back"
         text: Theme.large ? screen.words.back : ""
@@ -38,8 +36,8 @@ Rectangle {
     Line {
         id: title
 
-        x: Theme.large ? screen.edge : back.x + back.width + 16
-        y: Theme.large ? back.y + back.height + 32 : back.y + (back.height - height) / 2
+        x: Theme.large ? Theme.codeEdge : back.x + back.width + Theme.gap
+        y: Theme.large ? back.y + back.height + Theme.codeTitleGap : back.y + (back.height - height) / 2
         width: Theme.large ? fields.width : Theme.codeTitleWidth
         wrapMode: Text.WordWrap
         size: Theme.codeTitleSize
@@ -50,10 +48,10 @@ Rectangle {
     Column {
         id: fields
 
-        x: screen.edge
-        y: Theme.large ? title.y + title.height + 36 : back.y + back.height + Theme.gap
+        x: Theme.codeEdge
+        y: Theme.large ? title.y + title.height + Theme.codeTitleGap : back.y + back.height + Theme.gap
         width: (Theme.portrait ? parent.width : keypad.x) - 2 * x
-        spacing: Theme.large ? 8 : 4
+        spacing: Theme.tight
         Accessible.role: Accessible.StaticText
         Accessible.name: screen.otherWays.spoken
 
@@ -65,10 +63,10 @@ Rectangle {
         Row {
             id: boxes
 
-            readonly property real boxWidth: Math.min(Theme.pick(64, 88), (width - (screen.otherWays.boxes - 1) * spacing) / screen.otherWays.boxes)
+            readonly property real boxWidth: Math.min(Theme.boxWidth, (width - (screen.otherWays.boxes - 1) * spacing) / screen.otherWays.boxes)
 
             width: parent.width
-            spacing: Theme.pick(8, 12)
+            spacing: Theme.boxGap
 
             Repeater {
                 model: screen.otherWays.boxes
@@ -81,11 +79,11 @@ Rectangle {
                     readonly property bool here: index === screen.otherWays.digits.length
 
                     width: boxes.boxWidth
-                    height: Theme.pick(72, 96)
+                    height: Theme.boxHeight
                     radius: Theme.fieldRadius
                     color: Theme.raised
                     border.color: here ? Theme.brand : Theme.edge
-                    border.width: here ? Theme.border + 2 : Theme.border
+                    border.width: here ? Theme.focusBorder : Theme.border
 
                     Line {
                         anchors.centerIn: parent
@@ -96,8 +94,8 @@ Rectangle {
                     Rectangle {
                         anchors.centerIn: parent
                         visible: box.here
-                        width: 4
-                        height: parent.height * 0.44
+                        width: Theme.caretWidth
+                        height: Theme.caretHeight
                         radius: width / 2
                         color: Theme.brand
                     }
@@ -106,8 +104,8 @@ Rectangle {
         }
     }
     Line {
-        x: screen.edge
-        y: Theme.portrait ? fields.y + fields.height + Theme.gap : parent.height - screen.edge - height
+        x: Theme.codeEdge
+        y: Theme.portrait ? fields.y + fields.height + Theme.gap : parent.height - Theme.codeEdge - height
         width: fields.width
         wrapMode: Text.WordWrap
         color: Theme.ink2
@@ -116,10 +114,10 @@ Rectangle {
     Grid {
         id: keypad
 
-        x: Theme.portrait ? (parent.width - width) / 2 : parent.width - width - Theme.pick(8, 56)
-        y: Theme.portrait ? parent.height - height - screen.edge : (parent.height - height) / 2
+        x: Theme.portrait ? (parent.width - width) / 2 : parent.width - width - Theme.codeTop
+        y: Theme.portrait ? parent.height - height - Theme.codeEdge : (parent.height - height) / 2
         columns: 3
-        spacing: screen.keyGap
+        spacing: Theme.keyGap
 
         Repeater {
             model: ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
@@ -147,7 +145,7 @@ Rectangle {
         Key {
             objectName: "enter"
             filled: true
-            size: Theme.pick(24, 32)
+            size: Theme.keyWordSize
             text: screen.words.enter
             onClicked: screen.otherWays.confirm()
         }

@@ -11,7 +11,7 @@ Row {
     readonly property real rest: Math.max(0, 1 - onTime - late)
 
     height: Theme.barHeight
-    spacing: 4
+    spacing: Theme.barGap
 
     Repeater {
         model: [bar.onTime, bar.late, bar.rest]

@@ -8,7 +8,7 @@ T.AbstractButton {
 
     required property string glyph
 
-    implicitHeight: 48
+    implicitHeight: Theme.demoButton
     Accessible.role: Accessible.Button
     Accessible.name: text
 
@@ -20,18 +20,18 @@ T.AbstractButton {
     }
     contentItem: Item {
         Glyph {
-            x: 12
+            x: Theme.rowInset
             anchors.verticalCenter: parent.verticalCenter
-            width: 20
-            height: 20
+            width: Theme.pillGlyph
+            height: Theme.pillGlyph
             name: button.glyph
             ink: Theme.brand
         }
         FittedLine {
-            x: 42
+            x: Theme.demoText
             anchors.verticalCenter: parent.verticalCenter
             width: parent.width - x - Theme.base
-            size: 16
+            size: Theme.chipSize
             strong: true
             text: button.text
         }

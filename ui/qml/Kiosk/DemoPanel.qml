@@ -10,8 +10,8 @@ Window {
     required property DemoPanelFacade demo
 
     title: "Whorl demo"
-    width: 360
-    height: 720
+    width: Theme.demoWidth
+    height: Theme.demoHeight
     color: Theme.surface
 
     ListView {

@@ -17,7 +17,7 @@ Item {
         id: column
 
         width: parent.width
-        spacing: Theme.pick(2, 4)
+        spacing: Theme.headerGap
 
         Row {
             width: parent.width

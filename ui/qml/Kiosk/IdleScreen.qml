@@ -15,13 +15,13 @@ Item {
     Header {
         door: screen.door
         x: Theme.margin
-        y: Theme.large ? 32 : 17
+        y: Theme.headerTop
         width: parent.width - 2 * x - (Theme.portrait ? clockSpace.width : 0)
     }
     Item {
         id: clockSpace
 
-        width: Theme.clockSize * 3
+        width: Theme.clockWidth
     }
     Ring {
         id: ring
@@ -54,10 +54,10 @@ Item {
     Column {
         id: prompt
 
-        x: screen.beside ? Theme.ringX + Theme.ringSize / 2 + Theme.gap + Theme.base - 0 : Theme.margin
-        y: screen.beside ? Theme.ringY - height / 2 : Theme.ringY + Theme.ringSize / 2 + Theme.gap - 4
+        x: screen.beside ? Theme.ringX + Theme.ringSize / 2 + Theme.gap + Theme.base : Theme.margin
+        y: screen.beside ? Theme.ringY - height / 2 : Theme.ringY + Theme.ringSize / 2 + Theme.promptGap
         width: parent.width - x - Theme.margin + (screen.beside ? Theme.base : 0)
-        spacing: screen.beside ? 4 : 2
+        spacing: Theme.promptSpacing
 
         Line {
             width: parent.width
@@ -80,6 +80,7 @@ Item {
     Beacon {
         id: beacon
 
+        objectName: "beacon"
         x: (parent.width - width) / 2
         anchors.bottom: parent.bottom
         running: !screen.reading
@@ -107,7 +108,7 @@ Item {
         objectName: "language"
         visible: !screen.reading
         x: parent.width - Theme.margin - width
-        width: (parent.width - 2 * Theme.margin - Theme.beaconWidth - 2 * (Theme.large ? 12 : 8)) / 2
+        width: (parent.width - 2 * Theme.margin - Theme.beaconWidth - 2 * Theme.beaconGap) / 2
         anchors.bottom: parent.bottom
         anchors.bottomMargin: Theme.buttonsBottom
         glyph: "globe"

@@ -11,8 +11,8 @@ T.AbstractButton {
     property bool sunken: false
     property int size: Theme.keySize
 
-    width: Theme.pick(120, 160)
-    height: Theme.pick(110, 160)
+    width: Theme.keyWidth
+    height: Theme.keyHeight
     Accessible.role: Accessible.Button
     Accessible.name: text
 
@@ -36,8 +36,8 @@ T.AbstractButton {
             visible: key.glyph !== ""
             name: key.glyph
             ink: Theme.ink
-            stroke: 2.2
-            width: Theme.pick(40, 52)
+            stroke: Theme.buttonStroke
+            width: Theme.keyGlyph
             height: width
         }
     }

@@ -7,8 +7,8 @@ Rectangle {
 
     required property string text
 
-    width: row.width + 2 * (Theme.large ? 19 : 14)
-    height: Theme.large ? 52 : 40
+    width: row.width + 2 * Theme.plateInset
+    height: Theme.plateHeight
     radius: height / 2
     color: Theme.retry
 
@@ -22,12 +22,12 @@ Rectangle {
             anchors.verticalCenter: parent.verticalCenter
             name: "clock"
             ink: Theme.retryInk
-            width: Theme.large ? 26 : 22
+            width: Theme.plateGlyph
             height: width
         }
         Line {
             anchors.verticalCenter: parent.verticalCenter
-            size: Theme.large ? Theme.buttonSize : Theme.bodySize
+            size: Theme.plateSize
             strong: true
             color: Theme.retryInk
             text: plate.text

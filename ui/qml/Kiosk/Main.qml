@@ -16,6 +16,7 @@ Window {
     required property bool reducedMotion
     readonly property bool answering: door.phase === "outcome"
     readonly property bool broken: door.phase === "out_of_order"
+    readonly property bool covered: answering || broken || otherWays.shown
 
     title: "Whorl"
     color: Theme.field
@@ -26,7 +27,7 @@ Window {
     Binding { target: Theme; property: "reducedMotion"; value: root.reducedMotion }
 
     IdleScreen {
-        visible: !root.answering && !root.broken
+        visible: !root.covered
         width: Theme.doorWidth
         height: root.height
         door: root.door
@@ -34,7 +35,7 @@ Window {
         otherWays: root.otherWays
     }
     RosterPanel {
-        visible: !root.answering && !root.broken
+        visible: !root.covered && !root.pill.shown
         x: Theme.portrait ? 0 : Theme.doorWidth
         y: Theme.panelTop
         width: root.width - x
@@ -44,14 +45,14 @@ Window {
         pill: root.pill
     }
     PortraitCorner {
-        visible: Theme.portrait && !root.answering && !root.broken
+        visible: Theme.portrait && !root.covered
         x: root.width - Theme.margin - width
         door: root.door
         pill: root.pill
     }
     Loader {
         anchors.fill: parent
-        active: root.broken
+        active: root.broken && !root.otherWays.shown
         sourceComponent: OutOfOrderScreen {
             door: root.door
             words: root.words
@@ -60,7 +61,7 @@ Window {
         }
     }
     Loader {
-        active: root.pill.shown
+        active: root.pill.shown && !root.otherWays.shown && !root.answering
         x: Theme.portrait ? 0 : Theme.doorWidth
         y: Theme.panelTop
         width: root.width - x

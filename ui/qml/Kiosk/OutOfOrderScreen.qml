@@ -9,21 +9,21 @@ Rectangle {
     required property Words words
     required property Pill pill
     required property OtherWays otherWays
-    readonly property int textX: Theme.portrait ? Theme.margin : ring.x + ring.width + Theme.pick(32, 104)
+    readonly property int textX: Theme.portrait ? Theme.margin : ring.x + ring.width + Theme.troubleGap
 
     color: Theme.field
 
     Header {
         door: screen.door
         x: Theme.margin
-        y: Theme.large ? 32 : 17
+        y: Theme.headerTop
         width: Math.min(pillButton.x, clock.x) - x - Theme.gap
     }
     Line {
         id: clock
 
         x: parent.width - Theme.margin - width
-        y: Theme.large ? 20 : 5
+        y: Theme.cornerClockTop
         size: Theme.clockSize
         strong: true
         text: screen.door.clock
@@ -34,25 +34,26 @@ Rectangle {
         objectName: "troublePill"
         pill: screen.pill
         x: parent.width - Theme.margin - width
-        y: (Theme.large ? 117 : 62) - Theme.base
+        y: Theme.cornerPillTop
+        atEnd: true
         bottomGap: height - Theme.pillHeight - Theme.base
     }
     Ring {
         id: ring
 
-        width: Math.round(Theme.ringSize * (Theme.large ? 1 : 0.8))
+        width: Theme.troubleRing
         height: width
-        x: Theme.portrait ? (parent.width - width) / 2 : Theme.large ? 104 : Theme.margin
-        y: Math.round(parent.height * (Theme.portrait ? 0.26875 : 0.475)) - height / 2
+        x: Theme.portrait ? (parent.width - width) / 2 : Theme.troubleX
+        y: Theme.troubleY - height / 2
         look: "out_of_order"
         track: Theme.faint
         alarm: Theme.high ? Theme.lateBg : Theme.lateFg
     }
     Column {
         x: screen.textX
-        y: Theme.portrait ? ring.y + ring.height + Theme.gap : Theme.large ? Math.round(parent.height * 0.285) : 118
+        y: Theme.portrait ? ring.y + ring.height + Theme.gap : Theme.troubleTop
         width: parent.width - x - Theme.margin
-        spacing: Theme.large ? 12 : 4
+        spacing: Theme.troubleSpacing
 
         FittedLine {
             width: parent.width
@@ -69,16 +70,16 @@ Rectangle {
         }
         Item {
             width: 1
-            height: Theme.large ? 16 : 2
+            height: Theme.troubleBreak
         }
         CardButton {
             objectName: "enterCode"
-            width: Math.min(parent.width, Theme.large ? 400 : 280)
-            height: Theme.large ? 144 : Theme.buttonHeight
+            width: Math.min(parent.width, Theme.enterWidth)
+            height: Theme.enterHeight
             filled: true
             glyph: "dots"
             glyphAlways: true
-            titleSize: Theme.pick(26, 32)
+            titleSize: Theme.enterSize
             text: screen.words.enterCode
             detail: screen.words.countsSame
             onClicked: screen.otherWays.enterPage()
@@ -96,7 +97,7 @@ Rectangle {
         x: Theme.margin
         anchors.verticalCenter: language.verticalCenter
         width: language.x - x - Theme.gap
-        spacing: Theme.large ? 6 : 2
+        spacing: Theme.headerGap
 
         Line {
             width: parent.width
@@ -116,7 +117,7 @@ Rectangle {
 
         objectName: "troubleLanguage"
         x: parent.width - Theme.margin - width
-        width: Theme.large ? 240 : 168
+        width: Theme.languageWidth
         anchors.bottom: parent.bottom
         anchors.bottomMargin: Theme.buttonsBottom
         glyph: "globe"

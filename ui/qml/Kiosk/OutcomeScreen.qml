@@ -26,7 +26,7 @@ Rectangle {
     Header {
         door: screen.door
         x: Theme.margin
-        y: Theme.large ? 32 : 17
+        y: Theme.headerTop
         width: clock.x - x - Theme.margin
         accent: screen.ink
         whole: false
@@ -35,7 +35,7 @@ Rectangle {
         id: clock
 
         x: parent.width - Theme.margin - width
-        y: (Theme.large ? 47 : 28) - height / 2
+        y: Theme.headerMiddle - height / 2
         size: Theme.outcomeClockSize
         strong: true
         color: screen.ink
@@ -66,13 +66,13 @@ Rectangle {
     Column {
         id: block
 
-        x: Theme.portrait ? Theme.margin : Theme.ringX + Theme.ringSize / 2 + (Theme.large ? 52 : 32)
+        x: Theme.portrait ? Theme.margin : Theme.ringX + Theme.ringSize / 2 + Theme.answerGap
         y: Theme.portrait ? Theme.ringY + Theme.ringSize / 2 + 2 * Theme.gap : Theme.ringY - height / 2
         width: parent.width - x - Theme.margin
-        spacing: Theme.pick(6, 8)
+        spacing: Theme.answerSpacing
 
         Row {
-            spacing: 16
+            spacing: Theme.base * 2
 
             Line {
                 anchors.verticalCenter: parent.verticalCenter
@@ -109,7 +109,7 @@ Rectangle {
         y: parent.height - Theme.buttonsBottom - Theme.buttonHeight / 2 - height / 2
         width: beacon.x - x - Theme.base
         wrapMode: Text.WordWrap
-        size: Theme.large ? 24 : Theme.bodySize
+        size: Theme.asideSize
         color: screen.ink
         text: screen.door.aside
     }

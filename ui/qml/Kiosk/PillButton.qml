@@ -11,12 +11,15 @@ T.AbstractButton {
     readonly property bool quiet: pill.tone === "quiet"
     readonly property real drawnTop: y + drawnY
     readonly property real drawnY: height - Theme.pillHeight - bottomGap
-    property real bottomGap: Theme.large ? 24 : 12
+    property real bottomGap: Theme.pillGap
     readonly property color ink: pill.tone === "inverted" ? Theme.surface : pill.tone === "warn" ? Theme.lateFg : pill.tone === "alarm" ? Theme.absFg : Theme.ink
     readonly property color fill: pill.tone === "inverted" ? Theme.ink : pill.tone === "warn" ? Theme.lateBg : pill.tone === "alarm" ? Theme.absBg : Theme.raised
     readonly property color accent: dotted ? Theme.ok : pill.glyph === "arrows" ? Theme.brand : pill.glyph === "half" ? Theme.ink2 : ink
 
-    implicitWidth: row.width + (dotted ? 36 : 40)
+    property bool atEnd: false
+    readonly property real drawnWidth: row.width + 2 * Theme.pillInset
+
+    implicitWidth: Math.max(drawnWidth, Theme.buttonHeight)
     implicitHeight: Theme.buttonHeight
     Accessible.role: Accessible.Button
     Accessible.name: pill.spoken
@@ -25,7 +28,8 @@ T.AbstractButton {
     background: Item {
         Rectangle {
             y: button.drawnY
-            width: parent.width
+            x: button.atEnd ? parent.width - width : 0
+            width: button.drawnWidth
             height: Theme.pillHeight
             radius: height / 2
             color: button.down ? Theme.sunken : button.fill
@@ -38,14 +42,14 @@ T.AbstractButton {
             id: row
 
             y: button.drawnY + (Theme.pillHeight - height) / 2
-            x: (button.width - width) / 2
-            spacing: 10
+            x: Theme.pillInset + (button.atEnd ? button.width - button.drawnWidth : 0)
+            spacing: Theme.pillSpacing
 
             Glyph {
                 anchors.verticalCenter: parent.verticalCenter
                 name: button.pill.glyph
                 ink: button.down ? Theme.ink : button.accent
-                width: button.dotted ? 10 : 20
+                width: button.dotted ? Theme.pillDot : Theme.pillGlyph
                 height: width
             }
             Line {

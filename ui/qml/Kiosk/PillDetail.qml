@@ -24,7 +24,7 @@ Rectangle {
         id: clock
 
         x: Theme.padding
-        y: Theme.large ? 34 : 14
+        y: Theme.detailClockTop
         size: Theme.outcomeClockSize
         strong: true
         text: panel.door.clock
@@ -34,15 +34,15 @@ Rectangle {
         pill: panel.pill
         x: parent.width - Theme.padding - width
         y: clock.y + (clock.height - Theme.pillHeight) / 2 - drawnY
-        height: Theme.pillHeight + bottomGap
-        bottomGap: Theme.base
+        atEnd: true
+        bottomGap: height - Theme.pillHeight - Theme.base
         onClicked: panel.pill.close()
     }
     Line {
         id: title
 
         x: Theme.padding
-        y: Theme.large ? 120 : 60
+        y: Theme.detailTitleTop
         width: parent.width - 2 * x
         fontSizeMode: Text.HorizontalFit
         minimumPixelSize: Math.round(size * Theme.smallest)
@@ -54,21 +54,21 @@ Rectangle {
         id: line
 
         x: Theme.padding
-        y: title.y + title.height + (Theme.large ? 6 : 0)
+        y: title.y + title.height + Theme.detailTitleGap
         width: parent.width - 2 * x
         wrapMode: Text.WordWrap
-        lineHeight: 0.95
-        size: Theme.large ? Theme.bodySize : Theme.chipSize
+        lineHeight: Theme.detailLineHeight
+        size: Theme.detailSize
         color: Theme.ink2
         text: panel.pill.line
     }
     Column {
         id: rows
 
-        readonly property real rowHeight: Math.min(Theme.large ? 64 : 40, (buttons.y - Theme.base - y) / 5)
+        readonly property real rowHeight: Math.min(Theme.detailRow, (buttons.y - Theme.base - y) / 5)
 
         x: Theme.padding
-        y: Theme.large ? 294 : line.y + line.height + 4
+        y: Math.max(Theme.detailRowsTop, line.y + line.height + Theme.tight)
         width: parent.width - 2 * x
 
         Repeater {
@@ -87,7 +87,7 @@ Rectangle {
                     id: label
 
                     anchors.verticalCenter: parent.verticalCenter
-                    size: Theme.large ? Theme.bodySize : Theme.chipSize
+                    size: Theme.detailSize
                     color: Theme.ink2
                     text: entry.modelData
                 }
@@ -96,7 +96,7 @@ Rectangle {
                     anchors.right: parent.right
                     width: parent.width - label.width - Theme.base
                     horizontalAlignment: Text.AlignRight
-                    size: Theme.large ? Theme.bodySize : Theme.chipSize
+                    size: Theme.detailSize
                     strong: true
                     text: panel.pill.values[entry.index] ?? ""
                 }
@@ -117,13 +117,13 @@ Rectangle {
         width: parent.width - 2 * x
         anchors.bottom: parent.bottom
         anchors.bottomMargin: Theme.buttonsBottom
-        spacing: Theme.large ? 16 : 8
+        spacing: Theme.keyGap
 
         CardButton {
             id: tryNow
 
             objectName: "tryNow"
-            width: Math.round((parent.width - parent.spacing) * (Theme.large ? 0.64 : 0.58))
+            width: Math.round((parent.width - parent.spacing) * Theme.tryShare)
             centred: true
             filled: true
             glyph: "arrows"

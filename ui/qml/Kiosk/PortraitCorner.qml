@@ -15,7 +15,7 @@ Item {
         id: clock
 
         x: parent.width - width
-        y: Theme.large ? 22 : 6
+        y: Theme.cornerClockTop
         size: Theme.clockSize
         strong: true
         text: corner.door.clock
@@ -26,7 +26,8 @@ Item {
         objectName: "cornerPill"
         pill: corner.pill
         x: parent.width - width
-        y: (Theme.large ? 117 : 62) - Theme.base
+        y: Theme.cornerPillTop
+        atEnd: true
         bottomGap: height - Theme.pillHeight - Theme.base
     }
 }

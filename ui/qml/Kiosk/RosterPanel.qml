@@ -22,7 +22,7 @@ Rectangle {
 
         visible: !Theme.portrait
         x: Theme.padding
-        y: Theme.large ? 20 : 10
+        y: Theme.clockTop
         size: Theme.clockSize
         strong: true
         text: panel.door.clock
@@ -30,7 +30,7 @@ Rectangle {
     Line {
         visible: !Theme.portrait
         x: Theme.padding
-        y: Theme.large ? 101 : 62
+        y: Theme.dateTop
         size: Theme.dateSize
         color: Theme.ink2
         text: Theme.large ? panel.door.dateLong : panel.door.dateShort
@@ -39,18 +39,26 @@ Rectangle {
         id: number
 
         x: Theme.portrait ? Theme.margin : Theme.padding
-        y: Theme.portrait ? (Theme.large ? 25 : 8) : Theme.large ? 160 : 90
+        y: Theme.countTop
         size: Theme.countSize
         strong: true
         text: panel.door.present
     }
     Line {
         anchors.baseline: number.baseline
-        x: number.x + number.width + (Theme.large ? 12 : 8)
+        x: number.x + number.width + Theme.rowInset
         width: rest.x - x - Theme.base
         elide: Text.ElideRight
         color: Theme.ink2
-        text: panel.door.presentText
+        text: whole.advanceWidth <= width ? whole.text : panel.door.presentShort
+
+        TextMetrics {
+            id: whole
+
+            font.family: Theme.family
+            font.pixelSize: Theme.bodySize
+            text: panel.door.presentText
+        }
     }
     Line {
         id: rest
@@ -64,7 +72,7 @@ Rectangle {
         id: bar
 
         x: number.x
-        y: number.y + (Theme.large ? 72 : 50)
+        y: number.y + Theme.countBarTop
         width: parent.width - 2 * x
         onTime: panel.door.onTimeShare
         late: panel.door.lateShare
@@ -72,11 +80,11 @@ Rectangle {
     ListView {
         id: list
 
-        readonly property real floor: Theme.portrait ? parent.height : pillButton.drawnTop - 4
+        readonly property real floor: Theme.portrait ? parent.height : pillButton.drawnTop - Theme.tight
 
         objectName: "roster"
-        x: number.x - (Theme.large ? 12 : 8)
-        y: bar.y + Theme.barHeight + (Theme.large ? 12 : 8)
+        x: number.x - Theme.rowInset
+        y: bar.y + Theme.barHeight + Theme.rowInset
         width: parent.width - 2 * x
         height: Math.floor((floor - y) / Theme.rowHeight) * Theme.rowHeight
         clip: true

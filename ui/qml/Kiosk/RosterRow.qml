@@ -29,7 +29,7 @@ Item {
     }
     Glyph {
         anchors.verticalCenter: parent.verticalCenter
-        x: Theme.large ? 12 : 8
+        x: Theme.rowInset
         width: Theme.rowGlyph
         height: Theme.rowGlyph
         name: row.method
@@ -37,7 +37,7 @@ Item {
     }
     Line {
         anchors.verticalCenter: parent.verticalCenter
-        x: Theme.large ? 52 : 38
+        x: Theme.rowText
         width: chip.x - x - Theme.base
         elide: Text.ElideRight
         size: Theme.rowNameSize
@@ -49,7 +49,7 @@ Item {
         id: chip
 
         anchors.verticalCenter: parent.verticalCenter
-        x: time.x - width - (Theme.large ? 12 : 6) + (plain ? -2 : 0)
+        x: time.x - width - Theme.chipGap - (plain ? 2 : 0)
         status: row.status
         glyph: row.chip
         text: row.label
@@ -58,8 +58,8 @@ Item {
         id: time
 
         anchors.verticalCenter: parent.verticalCenter
-        x: parent.width - (Theme.large ? 12 : 8) - width
-        width: Theme.large ? 68 : 54
+        x: parent.width - Theme.rowInset - width
+        width: Theme.timeWidth
         horizontalAlignment: Text.AlignRight
         size: Theme.bodySize
         color: Theme.ink2

@@ -128,6 +128,79 @@ QtObject {
     readonly property real chevronStroke: 2.9
     readonly property int answerButton: pick(232, 320)
 
+    // -- places on the screens
+    readonly property int tight: pick(4, 8)
+    readonly property int headerTop: pick(17, 32)
+    readonly property int headerMiddle: pick(28, 47)
+    readonly property int headerGap: pick(2, 4)
+    readonly property int promptGap: pick(12, 20)
+    readonly property int promptSpacing: pick(4, 2)
+    readonly property int clockWidth: clockSize * 3
+    readonly property int clockTop: pick(10, 20)
+    readonly property int dateTop: pick(62, 101)
+    readonly property int countTop: portrait ? pick(8, 25) : pick(90, 160)
+    readonly property int countBarTop: pick(50, 72)
+    readonly property int barGap: 4
+    readonly property int rowInset: pick(8, 12)
+    readonly property int rowText: pick(38, 52)
+    readonly property int timeWidth: pick(54, 68)
+    readonly property int chipGap: pick(6, 12)
+    readonly property int chipSpacing: 6
+    readonly property int buttonSpacing: gap - 4
+    readonly property int beaconGap: pick(8, 12)
+    readonly property int pillGap: pick(12, 24)
+    readonly property int pillInset: pick(17, 18)
+    readonly property int pillSpacing: 10
+    readonly property int pillDot: 10
+    readonly property int pillGlyph: 20
+    readonly property int cornerClockTop: pick(5, 20)
+    readonly property int cornerPillTop: pick(54, 109)
+    readonly property int answerGap: pick(32, 52)
+    readonly property int answerSpacing: pick(6, 8)
+    readonly property int asideSize: pick(18, 24)
+    readonly property int plateInset: pick(14, 19)
+    readonly property int plateHeight: pick(40, 52)
+    readonly property int plateGlyph: pick(22, 26)
+    readonly property int plateSize: pick(18, 26)
+    readonly property int troubleGap: pick(32, 104)
+    readonly property int troubleRing: Math.round(ringSize * (large ? 1 : 0.8))
+    readonly property int troubleX: pick(margin, 104)
+    readonly property int troubleY: Math.round(height * (portrait ? 0.26875 : 0.475))
+    readonly property int troubleTop: large ? Math.round(height * 0.285) : 118
+    readonly property int troubleSpacing: pick(4, 12)
+    readonly property int troubleBreak: pick(2, 16)
+    readonly property int enterWidth: pick(280, 400)
+    readonly property int enterHeight: pick(112, 144)
+    readonly property int enterSize: pick(26, 32)
+    readonly property int languageWidth: pick(168, 240)
+    readonly property int codeEdge: pick(16, 56)
+    readonly property int codeTop: pick(8, 56)
+    readonly property int codeTitleGap: 34
+    readonly property int backWidth: pick(112, 200)
+    readonly property int boxWidth: pick(64, 88)
+    readonly property int boxHeight: pick(72, 96)
+    readonly property int boxGap: pick(8, 12)
+    readonly property int caretWidth: 4
+    readonly property int caretHeight: pick(32, 42)
+    readonly property int focusBorder: border + 2
+    readonly property int keyGap: pick(8, 16)
+    readonly property int keyWidth: pick(120, 160)
+    readonly property int keyHeight: pick(110, 160)
+    readonly property int keyGlyph: pick(40, 52)
+    readonly property int keyWordSize: pick(24, 32)
+    readonly property int detailClockTop: pick(14, 34)
+    readonly property int detailTitleTop: pick(60, 120)
+    readonly property int detailTitleGap: pick(0, 6)
+    readonly property int detailSize: pick(16, 22)
+    readonly property real detailLineHeight: 0.95
+    readonly property int detailRow: pick(40, 64)
+    readonly property int detailRowsTop: pick(0, 292)
+    readonly property real tryShare: pick(0.58, 0.64)
+    readonly property int demoWidth: 360
+    readonly property int demoHeight: 720
+    readonly property int demoButton: 48
+    readonly property int demoText: 42
+
     // -- durations, in milliseconds
     readonly property int arcFill: reducedMotion ? 0 : 90
     readonly property int ringClose: reducedMotion ? 0 : 160
