@@ -11,7 +11,7 @@ from aiohttp import WebSocketError, WSMsgType, web
 from kiosk.model import site_room
 from kiosk.tasks import spawn
 from sync.hub.frames import framed
-from sync.hub.judge import belongs, judge
+from sync.hub.judge import belongs, trace
 from sync.hub.log import Submission
 from sync.hub.rooms import Member
 from sync.hub.tokens import bearer, same
@@ -218,5 +218,5 @@ class Connection:
 
 
 def _again_later(submission: Submission) -> list[Judged]:
-    ids = (judge(body, submission.org).trace.id for body in submission.bodies)
+    ids = (trace(body).id for body in submission.bodies)
     return [Judged(id_, "retry", code="disk", after=_RETRY_AFTER) for id_ in ids]

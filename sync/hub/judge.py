@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _INT64 = 2**63
 _LONGEST_NAME = 200
 _LONGEST_ROOM = 500
+_SEAL = len(b',"hash":""}') + 64
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -32,43 +33,37 @@ class Trace(msgspec.Struct, frozen=True):
 _TRACE = msgspec.json.Decoder(Trace)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """An event fit for the log (`code` empty), or why it goes into quarantine instead."""
+class Rejected(msgspec.Struct, frozen=True):
+    """Why an item goes into quarantine, and what can be told of it."""
 
-    body: bytes
+    code: str
     trace: Event | Trace
-    code: str = ""
-
-    @property
-    def event(self) -> Event:
-        """The event; only of a judgement whose `code` is empty."""
-        if self.code or not isinstance(self.trace, Event):
-            raise ValueError(f"a quarantined item ({self.code}) has no event")
-        return self.trace
 
 
-def judge(body: bytes, org: str) -> Judgement:
+def judge(body: bytes, org: str) -> Event | Rejected:
     """Look at one pushed item on behalf of `org`; never raises, whatever the bytes are.
 
     Codes: `malformed`, `too_large`, `room` (not a room of this organisation), `hash`.
     """
     if len(body) > MAX_EVENT:
-        return Judgement(body, _trace(body), "too_large")
+        return Rejected("too_large", trace(body))
     try:
-        body.decode()  # fields this version does not know are skipped unread by the decoder
+        # The decoder skips fields it does not know without a look at their text.
+        if not body.isascii():
+            body.decode()
         event = decode_event(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Judgement(body, _trace(body), "malformed")
+        return Rejected("malformed", trace(body))
     if not _storable(event):
-        return Judgement(body, _trace(body), "malformed")
+        return Rejected("malformed", trace(body))
     if event.org != org or not belongs(event.room, org):
-        return Judgement(body, event, "room")
+        return Rejected("room", event)
     if not authentic(body, event):
-        return Judgement(body, _trace(body), "hash")
-    return Judgement(body, event)
+        return Rejected("hash", trace(body))
+    return event
 
 
+@lru_cache(maxsize=4096)
 def belongs(room: str, org: str) -> bool:
     """Whether `room` is well formed and one of the organisation's."""
     prefix = f"org/{org}/"
@@ -78,16 +73,25 @@ def belongs(room: str, org: str) -> bool:
     return bool(slash and name) and kind in ("site", "session") and room.isprintable()
 
 
+def trace(body: bytes) -> Trace:
+    """What can be told of any bytes at all; never raises."""
+    try:
+        found = _TRACE.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Trace()
+    longest = max(len(found.id), len(found.device), len(found.incarnation))
+    return found if longest <= _LONGEST_NAME and found.kseq < _INT64 else Trace()
+
+
 def authentic(body: bytes, event: Event) -> bool:
     """Whether the event's hash is that of its bytes (see `kiosk.model.event_hash`).
 
     Hashing the bytes as they came also does justice to an event from a later version, whose
     additional fields would be lost by encoding it anew.
     """
-    sealed = b',"hash":"%b"}' % event.hash.encode()
-    if body.endswith(sealed):
-        bare = hashlib.blake2b(body[: -len(sealed)], digest_size=32)
-        bare.update(b"}")
+    # As `encode_event` writes it, the hash is the last field and 64 characters long.
+    if body[-_SEAL:] == b',"hash":"' + event.hash.encode() + b'"}':
+        bare = blake2b(body[:-_SEAL] + b"}", digest_size=32)
         if bare.hexdigest() == event.hash:
             return True
     return event_hash(event) == event.hash
@@ -95,13 +99,15 @@ def authentic(body: bytes, event: Event) -> bool:
 
 def interval(event: Event, anchors: Sequence[Anchor], received: int) -> tuple[int, int]:
     """When the event happened (UTC ns, low and high), by the anchor that says it best."""
-    best = min(
-        (anchor for anchor in anchors if anchor.boot == event.boot),
-        key=lambda anchor: anchor.round_trip // 2 + abs(event.ticks - anchor.ticks) * DRIFT_PER_NS,
-        default=None,
-    )
+    best = None
+    if anchors:
+        best = min(
+            (anchor for anchor in anchors if anchor.boot == event.boot),
+            key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS,
+            default=None,
+        )
     low, high = effective(event.wall, event.boot, event.ticks, best, received)
-    return max(low, 0), max(high, 0)
+    return (low, high) if low >= 0 else (0, max(high, 0))
 
 
 def _storable(event: Event) -> bool:
@@ -114,12 +120,3 @@ def _storable(event: Event) -> bool:
         and 0 < len(event.device) <= _LONGEST_NAME
         and 0 < len(event.incarnation) <= _LONGEST_NAME
     )
-
-
-def _trace(body: bytes) -> Trace:
-    try:
-        found = _TRACE.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Trace()
-    longest = max(len(found.id), len(found.device), len(found.incarnation))
-    return found if longest <= _LONGEST_NAME and found.kseq < _INT64 else Trace()

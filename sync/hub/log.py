@@ -11,7 +11,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from kiosk.model import (
     sealed,
     uuid7,
 )
-from sync.hub.judge import Judgement, interval, judge
+from sync.hub.judge import Rejected, Trace, interval, judge
 from sync.hub.tables import OFFSET_BITS, opened
 from sync.protocol import Judged
 
@@ -56,8 +56,7 @@ class Submission:
     origin: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One event that entered a room's log; `event` and `envelope` are encoded."""
 
     room: str
@@ -130,9 +129,17 @@ class Log:
 
     def submit(self, submission: Submission) -> list[Judged]:
         """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
-        judgements = [judge(body, submission.org) for body in submission.bodies]
-        known = self._known([j.trace.id for j in judgements if not j.code])
-        return [self._admit(judgement, submission, known) for judgement in judgements]
+        org = submission.org
+        judged = [judge(body, org) for body in submission.bodies]
+        known = self._known([one.id for one in judged if isinstance(one, Event)])
+        return [
+            self._set_apart(body, one.trace, submission, one.code)
+            if isinstance(one, Rejected)
+            else self._again(body, one, submission)
+            if one.id in known or one.id in self._now.ids
+            else self._admit(body, one, submission)
+            for body, one in zip(submission.bodies, judged, strict=True)
+        ]
 
     def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
         """Make `directory` events of (record, id, value) that differ from what is known; how many.
@@ -160,9 +167,7 @@ class Log:
         """Make it durable; what entered the log, in order. Raises `sqlite3.Error`."""
         done = self._now
         self._db.executemany(
-            "INSERT INTO event (place, id, room, device, incarnation, kseq, kind, session, person,"
-            " body, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            done.rows,
+            "INSERT INTO event (place, id, body, envelope) VALUES (?, ?, ?, ?)", done.rows
         )
         self._db.executemany(
             "UPDATE room SET head = ? WHERE number = ?",
@@ -196,81 +201,51 @@ class Log:
         query = "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?))"
         return {row[0] for row in self._db.execute(query, (json.dumps(ids),))}
 
-    def _admit(self, judged: Judgement, submission: Submission, known: set[str]) -> Judged:
-        if judged.code:
-            return self._set_apart(judged, submission, judged.code)
-        event = judged.event
-        if event.id in known or event.id in self._now.ids:
-            return self._again(judged, submission)
+    def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
         chain = self._chain(event.device, event.incarnation)
         forked = chain.holds(event.kseq)
         if forked and event.kind not in EVIDENCE:
-            return self._set_apart(judged, submission, "fork")
+            return self._set_apart(body, event, submission, "fork")
         chain.take(event.kseq)
         if event.kind == Kind.DIRECTORY:
             self._heed_directory(event)
-        envelope = self._enter(event, judged.body, submission, "fork" if forked else "")
+        envelope = self._enter(body, event, submission, "fork" if forked else "")
         return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
 
-    def _enter(self, event: Event, body: bytes, submission: Submission, code: str = "") -> bytes:
+    def _enter(self, body: bytes, event: Event, submission: Submission, code: str = "") -> bytes:
         room = self._room(event.room)
-        room.head += 1
+        room.head = offset = room.head + 1
         received = self._received()
         low, high = interval(event, submission.anchors, received)
-        rank = max(0, event.by.rank)
+        rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
-            Envelope(self.epoch, room.head, received, low, high, code=code, rank=rank)
+            Envelope(self.epoch, offset, received, low, high, code=code, rank=rank)
         )
-        self._now.rows.append(
-            (
-                room.number << OFFSET_BITS | room.head,
-                event.id,
-                event.room,
-                event.device,
-                event.incarnation,
-                event.kseq,
-                event.kind,
-                event.session,
-                event.person,
-                body,
-                envelope,
-            )
-        )
-        self._now.ids[event.id] = (event.hash, envelope)
-        self._now.accepted.append(
-            Accepted(event.room, room.head, body, envelope, submission.origin)
-        )
+        now = self._now
+        now.rows.append((room.number << OFFSET_BITS | offset, event.id, body, envelope))
+        now.ids[event.id] = (event.hash, envelope)
+        now.accepted.append(Accepted(event.room, offset, body, envelope, submission.origin))
         return envelope
 
-    def _again(self, judged: Judgement, submission: Submission) -> Judged:
+    def _again(self, body: bytes, event: Event, submission: Submission) -> Judged:
         """The id is held already: by the same event, or by another that claims it."""
-        event = judged.event
         if event.id in self._now.ids:
             hash_, envelope = self._now.ids[event.id]
         else:
             query = "SELECT body, envelope FROM event WHERE id = ?"
-            body, envelope = self._db.execute(query, (event.id,)).fetchone()
-            hash_ = decode_event(body).hash
+            held, envelope = self._db.execute(query, (event.id,)).fetchone()
+            hash_ = decode_event(held).hash
         if hash_ != event.hash:
-            return self._set_apart(judged, submission, "fork")
+            return self._set_apart(body, event, submission, "fork")
         self._chain(event.device, event.incarnation).take(event.kseq)
         return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
 
-    def _set_apart(self, judged: Judgement, submission: Submission, code: str) -> Judged:
-        trace = judged.trace
-        digest = hashlib.blake2b(judged.body, digest_size=32).digest()
-        self._db.execute(
-            "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                digest,
-                self._received(),
-                submission.org,
-                submission.device,
-                trace.id,
-                code,
-                judged.body,
-            ),
-        )
+    def _set_apart(
+        self, body: bytes, trace: Event | Trace, submission: Submission, code: str
+    ) -> Judged:
+        digest = hashlib.blake2b(body, digest_size=32).digest()
+        row = (digest, self._received(), submission.org, submission.device, trace.id, code, body)
+        self._db.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         # The author gets a receipt for it, so its place in the author's own chain counts as held;
         # nobody else can fill that place with something that cannot be checked.
         if trace.kseq > 0 and trace.device == submission.device:
@@ -304,7 +279,7 @@ class Log:
         self._meta["prev"] = event.hash
         self._heed_directory(event)
         body = encode_event(event)
-        self._enter(event, body, Submission(org, self.device, [body]))
+        self._enter(body, event, Submission(org, self.device, [body]))
 
     def _heed_directory(self, event: Event) -> None:
         """Keep the highest rev of a record, also of one that another hub made."""
@@ -319,8 +294,10 @@ class Log:
 
     def _received(self) -> int:
         """The hub's own time, never twice the same and never backwards, also over restarts."""
-        self._meta["received"] = max(self._clock.wall(), self._meta["received"] + 1)
-        return int(self._meta["received"])
+        last: int = self._meta["received"]
+        now = self._clock.wall()
+        self._meta["received"] = now = now if now > last else last + 1
+        return now
 
     def _room(self, name: str) -> _Room:
         room = self._rooms.get(name)

@@ -76,9 +76,9 @@ class Pages:
             return []
         first = found[0] << OFFSET_BITS
         rows = self._reader().execute(
-            "SELECT offset, body, envelope FROM event WHERE place > ? AND place < ?"
+            "SELECT place - ?, body, envelope FROM event WHERE place > ? AND place < ?"
             " ORDER BY place LIMIT ?",
-            (first | after, first + (1 << OFFSET_BITS), PAGE_EVENTS),
+            (first, first + after, first + (1 << OFFSET_BITS), PAGE_EVENTS),
         )
         page: list[Row] = []
         size = 0

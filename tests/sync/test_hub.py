@@ -169,7 +169,7 @@ async def test_an_event_is_kept_as_the_bytes_it_came_in(path):
     assert verdict.verdict == "ok"
     assert verdict.id == decode_event(body).id
     assert (verdict.envelope.offset, verdict.envelope.verdict) == (1, "accepted")
-    assert rows(path, "SELECT body, room, offset FROM event") == [(body, ROOM, 1)]
+    assert rows(path, "SELECT body, room, offset FROM entry") == [(body, ROOM, 1)]
 
 
 async def test_the_same_event_again_is_a_dup_with_the_first_envelope(path):
@@ -312,7 +312,7 @@ async def test_offsets_have_no_hole_under_concurrent_pushers(path):
         offsets = await asyncio.gather(*(pusher(server, n) for n in range(5)))
     assert all(mine == sorted(mine) for mine in offsets)
     assert sorted(chain.from_iterable(offsets)) == list(range(1, 351))
-    assert rows(path, "SELECT count(*), max(offset) FROM event") == [(350, 350)]
+    assert rows(path, "SELECT count(*), max(offset) FROM entry") == [(350, 350)]
     assert rows(path, "SELECT head FROM room") == [(350,)]
 
 

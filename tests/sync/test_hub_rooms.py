@@ -297,7 +297,7 @@ async def test_nothing_acked_is_lost_when_the_hub_is_killed_in_a_burst(path, ack
     finally:
         end(process)
     with sqlite3.connect(path) as db:
-        held = dict(db.execute("SELECT id, offset FROM event"))
+        held = dict(db.execute("SELECT id, offset FROM entry"))
     db.close()
     assert acked.items() <= held.items()
     assert sorted(held.values()) == list(range(1, len(held) + 1))
