@@ -224,8 +224,8 @@ class Emulator:
         self._booting = True
 
     def _boot(self) -> None:
-        if self._thinks:
-            self._sleep_until(time.monotonic() + self.profile.timing.boot)
+        if self._thinks and (seconds := self.profile.timing.boot):
+            self._sleep_until(time.monotonic() + seconds)
             self._wire.read()  # the module was deaf until now
         self._booting = False
         if self.profile.boot_byte is not None:

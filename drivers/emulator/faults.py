@@ -17,7 +17,7 @@ class Mishap:
 
     `code` replaces the confirmation code without the data that would follow it; `address` is
     claimed instead of the module's own; `noise` goes before the reply; `cut` keeps that many of
-    its bytes; `delay` holds it back, in seconds; `silent` drops it.
+    its bytes; `delay` holds it back, in seconds; `silent` drops it, but not the noise.
     """
 
     instruction: int | None = None
@@ -42,4 +42,4 @@ class Mishap:
         data = bytearray(b"".join(map(encode, packets)))
         if self.bad_checksum:
             data[-1] ^= 0x01
-        return b"" if self.silent else self.noise + bytes(data[: self.cut])
+        return self.noise + (b"" if self.silent else bytes(data[: self.cut]))

@@ -91,12 +91,20 @@ def resample(data: bytes, sent: int, heard: int) -> bytes:
     line = [bit for byte in data for bit in (0, *(byte >> i & 1 for i in range(8)), 1)]
     line += [1] * BITS_PER_BYTE
     step = sent / heard
-    found, at = bytearray(), 0
-    while True:
-        try:
-            start = line.index(0, at)
-        except ValueError:
-            return bytes(found)
-        samples = (int(start + (1.5 + i) * step) for i in range(8))
+    found, at = bytearray(), 0.0
+    while int(at) < len(line):
+        if line[int(at)]:
+            if (edge := _falling_edge(line, int(at))) is None:
+                break
+            at = float(edge)
+        samples = (int(at + (1.5 + i) * step) for i in range(8))
         found.append(sum((line[s] if s < len(line) else 1) << i for i, s in enumerate(samples)))
-        at = int(start + 9.5 * step) or start + 1
+        at += 9.5 * step
+    return bytes(found)
+
+
+def _falling_edge(line: list[int], at: int) -> int | None:
+    try:
+        return line.index(0, at)
+    except ValueError:
+        return None
