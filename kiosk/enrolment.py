@@ -75,8 +75,8 @@ def enrol(
     """Two placements, store, and a third that must find that slot; consent must be on record.
 
     The slot is `pending` in the table before the sensor stores anything and `active` only after
-    the third placement, so that a kiosk killed in between never names anybody by it; the next enrolment then frees it. Raises a
-    `SensorError` or a `StoreError`.
+    the third placement, so that a kiosk killed in between never names anybody by it; the next
+    enrolment then frees it. Raises a `SensorError` or a `StoreError`.
     """
     stamp = identify_sensor(sensor)
     _settle_pending(store, sensor, stamp.sensor)

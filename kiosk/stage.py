@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,17 @@ from kiosk.app import App
 from kiosk.clock import NS, Clock, SystemClock
 from kiosk.directory import HubClient, read_people
 from kiosk.errors import KioskError
-from kiosk.model import Author, DeskState, Kind, Outcome, Person, SensorState, Session, session_id
+from kiosk.model import (
+    Author,
+    DeskState,
+    Event,
+    Kind,
+    Outcome,
+    Person,
+    SensorState,
+    Session,
+    session_id,
+)
 from kiosk.rules import local_date
 from kiosk.store import Draft, Slot, Store
 from kiosk.tasks import spawn
@@ -85,19 +96,22 @@ class Stage:
         if hub is None:
             raise DemoError("the demo needs a hub of its own")
         await self.until(lambda: hub.url is not None, "the hub to listen")
-        client = HubClient(hub.url or "", self.app.token, ORG, SITE)
-        await asyncio.to_thread(client.send_people, self.people)
-        await asyncio.to_thread(client.send_sessions, [self.session])
+        people = HubClient(hub.url or "", self.app.token, ORG, SITE)
+        # Not the loop's own executor: qasync's is made of QThreads that must not outlive Qt.
+        with ThreadPoolExecutor(1) as worker:
+            await asyncio.wrap_future(worker.submit(people.send_people, self.people))
+            await asyncio.wrap_future(worker.submit(people.send_sessions, [self.session]))
         await self.until(
             lambda: len(desk.roster()) == len(self.people) and self.sensor_ready(),
             "people, session and sensor",
         )
         await self.until(lambda: not self.app.store.held()[0], "the enrolments to reach the hub")
         self.held_max = 0
-        self._second_client = SyncClient(
+        self._second_client = client = SyncClient(
             self.second, lambda: hub.url, self.app.token, self.clock, SITE, "second", lambda _: None
         )
-        self._second_client.start()
+        self.second.on_commit(lambda _: client.wake())
+        client.start()
 
     def close(self) -> None:
         """Stop everything; the databases stay."""
@@ -136,6 +150,11 @@ class Stage:
         if answer is None:
             raise DemoError("the door took its answer back")
         return answer
+
+    def second_check_in(self, person: str) -> Event:
+        """Somebody comes in by the second kiosk's door."""
+        draft = Draft(Kind.CHECK_IN, self.session.id, person, data={"method": "finger"})
+        return self.second.record(draft).result()
 
     # -- for the demo panel ------------------------------------------------------------------------
 
