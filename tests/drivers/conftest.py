@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import queue
+import time
 
 import pytest
 
 from drivers.emulator import Emulator
 from drivers.zfm import open_zfm
+
+
+def wait_until(condition, seconds=5.0):
+    """For what can only be looked at; everything that can be waited for is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
 
 
 @pytest.fixture

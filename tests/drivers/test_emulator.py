@@ -18,6 +18,7 @@ from drivers.emulator.module import Module
 from drivers.emulator.wire import resample
 from drivers.packets import Decoder, Packet, PacketKind, encode
 from drivers.profiles import PROFILES, R307, ZFM20, Timing
+from tests.drivers.conftest import wait_until
 
 OK = b"\x00"
 
@@ -362,11 +363,7 @@ def test_a_dead_host_does_not_lock_the_next_one_out(emulator, monkeypatch):
     forgotten = []
     forget = emulator._wire.forget_host
     monkeypatch.setattr(emulator._wire, "forget_host", lambda: forgotten.append(forget()))
-    emulator.lift()
-    deadline = time.monotonic() + 3
-    while not forgotten and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert forgotten
+    wait_until(lambda: forgotten)
 
 
 def test_unplug_takes_link_and_ram_and_replug_brings_a_new_port(emulator, tmp_path):

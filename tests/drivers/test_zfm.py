@@ -14,6 +14,7 @@ from drivers import errors, zfm
 from drivers.emulator import Emulator, Mishap
 from drivers.profiles import GEN_IMAGE, R307, READ_SYS_PARA, STORE, UP_CHAR, ZFM20
 from drivers.zfm import ZfmSensor, open_zfm
+from tests.drivers.conftest import wait_until
 
 DEADLINE = 0.4
 
@@ -251,8 +252,7 @@ def test_cancel_ends_a_wait_at_once_and_the_next_command_works(emulator, sensor)
 
     thread = threading.Thread(target=wait)
     thread.start()
-    while GEN_IMAGE not in emulator.history:
-        thread.join(0.01)
+    wait_until(lambda: GEN_IMAGE in emulator.history)
     cancelled = time.monotonic()
     sensor.cancel()
     thread.join()
@@ -271,8 +271,7 @@ def test_unplugged_in_the_middle_of_a_wait(emulator, sensor):
 
     thread = threading.Thread(target=wait)
     thread.start()
-    while GEN_IMAGE not in emulator.history:
-        thread.join(0.01)
+    wait_until(lambda: GEN_IMAGE in emulator.history)
     emulator.unplug()
     thread.join(1.0)
     assert [type(error) for error in errors_seen] == [errors.Disconnected]
