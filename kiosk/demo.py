@@ -199,7 +199,7 @@ class _Morning:
         kiosk_db, hub_db = config.database, config.hub_database
         device = (stage.app.store.identity.device,)
         own = _rows(kiosk_db, "SELECT id, kind, person FROM event WHERE device = ?", device)
-        there = _rows(hub_db, "SELECT id, incarnation, kseq FROM event WHERE device = ?", device)
+        there = _rows(hub_db, "SELECT id, incarnation, kseq FROM entry WHERE device = ?", device)
         own_ids, hub_ids = {row[0] for row in own}, {row[0] for row in there}
         came = {row[2] for row in own if row[1] == Kind.CHECK_IN}
         report.second_kiosk_rows = rows

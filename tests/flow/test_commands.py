@@ -1,0 +1,270 @@
+"""The commands as others run them: their lines, exit codes and refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+from PySide6.QtGui import QImage
+
+from drivers.emulator import Emulator
+from kiosk.clock import SystemClock
+from kiosk.model import Person
+from kiosk.store import Store
+from tests.flow.conftest import rows
+from tests.kiosk.test_desk import directory
+from tests.waiting import wait_for
+
+MODULE = [sys.executable, "-m"]
+
+
+def run(*words, check=True, stdin=None, **env):
+    done = subprocess.run(
+        [*MODULE, *map(str, words)], capture_output=True, text=True, timeout=120, check=False,
+        input=stdin, env=os.environ | env,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "kiosk.toml"
+    path.write_text(
+        '[organisation]\nid = "club"\n[site]\nid = "hall"\n[screen]\nfullscreen = false\n'
+        f'[storage]\ndirectory = "{tmp_path}"\n[sensor]\nport = "{tmp_path}/sensor"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def hub(tmp_path):
+    command = [*MODULE, "kiosk", "hub", "--db", tmp_path / "h.db", "--port", "0", "--child"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        word, url = process.stdout.readline().split()
+        assert word == "ready"
+        yield process, url
+        process.kill()
+
+
+def test_the_demo_plays_a_morning_with_an_outage_and_loses_nothing(tmp_path):
+    done = run(
+        "kiosk", "demo", "--headless", "--seconds", 8, "--people", 6, "--seed", 7, "--out", tmp_path
+    )
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["lost"], report["doubled"]) == (0, 0)
+    assert report["checked_in"] == report["second_kiosk_rows"] == 6
+    assert report["arrivals"] == report["checked_in"] + report["already_in"] + report["unknown"]
+    assert report["held_max"] > 0
+    own = {row[0] for row in rows(report["kiosk_db"], "SELECT id FROM event")}
+    there = {row[0] for row in rows(report["hub_db"], "SELECT id FROM event")}
+    assert own == there
+    assert report["pictures"]
+    for picture in report["pictures"]:
+        assert QImage(picture).width() == 1280
+
+
+def test_a_hub_says_where_it_listens_and_ends_with_its_parent(hub, tmp_path):
+    process, url = hub
+    assert url.startswith("http://127.0.0.1:")
+    token = tmp_path / "h.db.token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert len(token.read_text().strip()) >= 32
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_a_second_hub_on_the_same_database_is_one_clear_line(hub, tmp_path):
+    done = run("kiosk", "hub", "--db", tmp_path / "h.db", "--port", 0, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "h.db" in done.stderr
+
+
+def test_a_busy_port_is_one_clear_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("kiosk", "hub", "--db", tmp_path / "h.db", "--port", port, check=False)
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_others_can_read_is_refused(tmp_path):
+    token = tmp_path / "h.db.token"
+    token.write_text("x" * 40)
+    token.chmod(0o644)
+    done = run("kiosk", "hub", "--db", tmp_path / "h.db", "--port", 0, check=False)
+    assert done.returncode == 1
+    assert "chmod 600" in done.stderr
+
+
+def test_people_are_imported_through_the_hub_and_again_without_effect(settings, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name,kind,code\na1,Ann,Lee,,1234\nb2,Bob,Ray,,\n")
+    first = run("kiosk", "people", "import", people, "--config", settings)
+    again = run("kiosk", "people", "import", people, "--config", settings)
+    assert first.stdout.strip() == "2 people added or changed, 0 unchanged"
+    assert again.stdout.strip() == "0 people added or changed, 2 unchanged"
+    kinds = rows(tmp_path / "hub.db", "SELECT kind FROM entry")
+    assert kinds == [("directory",), ("directory",)]
+
+
+def test_bad_rows_are_all_listed_and_nothing_is_imported(settings, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name\na1,Ann,Lee\n,Bob,Ray\nc3,,Poe\n")
+    done = run("kiosk", "people", "import", people, "--config", settings, check=False)
+    assert done.returncode == 1
+    assert "line 3: id is empty" in done.stderr
+    assert "line 4: first_name is empty" in done.stderr
+    assert "nothing was imported" in done.stderr
+    assert not (tmp_path / "hub.db").exists()
+
+
+def test_an_unknown_setting_is_named(tmp_path):
+    (tmp_path / "bad.toml").write_text("[sensor]\nprot = 1\n")
+    done = run("kiosk", "run", "--config", tmp_path / "bad.toml", check=False)
+    assert done.returncode == 1
+    assert "sensor: unknown setting `prot`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_kiosk_on_the_same_database_is_refused(settings, tmp_path):
+    store = Store.open(
+        tmp_path / "kiosk.db", org="club", site="hall", clock=SystemClock(), zone="UTC"
+    )
+    try:
+        done = run("kiosk", "run", "--config", settings, check=False)
+    finally:
+        store.close()
+    assert done.returncode == 1
+    assert f"process {os.getpid()}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_tells_each_part_in_a_line(settings, tmp_path):
+    with Emulator("r307", tmp_path / "sensor"):
+        well = run("kiosk", "doctor", "--config", settings)
+    lines = well.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", part] for part in ("python", "qt", "database", "sensor", "hub", "clock")
+    ]
+    ill = run("kiosk", "doctor", "--config", settings, check=False)
+    assert ill.returncode == 1
+    failed = [line.split()[1] for line in ill.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed == ["sensor"]
+
+
+class Enrolment:
+    """`kiosk enrol` as somebody at the terminal meets it."""
+
+    def __init__(self, settings, person):
+        command = [*MODULE, "kiosk", "enrol", person, "--config", settings]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def answer(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def until(self, words):
+        """Read on until a line has these words; all that was read."""
+        seen = ""
+        while words not in seen:
+            line = self.process.stdout.readline()
+            assert line, f"ended before {words!r}: {seen}"
+            seen += line
+        return seen
+
+
+@pytest.fixture
+def known(settings, tmp_path):
+    """Ann is known to the kiosk, as after its first run."""
+    store = Store.open(
+        tmp_path / "kiosk.db", org="club", site="hall", clock=SystemClock(), zone="UTC"
+    )
+    store.apply_remote("site", "e", list(directory([Person("ann", "Ann", "Lee")])), 1).result()
+    store.close()
+    return tmp_path / "kiosk.db"
+
+
+def test_enrolment_asks_stores_and_proves(settings, known, tmp_path):
+    with Emulator("r307", tmp_path / "sensor") as emulator:
+        enrolment = Enrolment(settings, "ann")
+        enrolment.answer("y")
+        enrolment.until("Place the finger")
+        emulator.place("ann")
+        enrolment.until("Lift")
+        emulator.lift()
+        enrolment.until("same finger again")
+        emulator.place("ann")
+        enrolment.until("Lift")
+        emulator.lift()
+        enrolment.until("Once more")
+        emulator.place("ann")
+        assert "Ann is enrolled in slot 0" in enrolment.until("is enrolled")
+        assert enrolment.process.wait(10) == 0
+        assert emulator.slots == {0}
+    enrolment.process.stdin.close()
+    enrolment.process.stdout.close()
+    kinds = [row[0] for row in rows(known, "SELECT kind FROM event ORDER BY seq")]
+    assert kinds == ["directory", "consent", "enrolled"]
+    assert rows(known, "SELECT slot, person, status FROM slot") == [(0, "ann", "active")]
+
+
+def test_without_consent_nothing_is_captured(settings, known, tmp_path):
+    with Emulator("r307", tmp_path / "sensor") as emulator:
+        done = run("kiosk", "enrol", "ann", "--config", settings, check=False, stdin="n\n")
+        assert emulator.history == []
+    assert done.returncode == 1
+    assert "no consent" in done.stderr
+    assert rows(known, "SELECT kind FROM event ORDER BY seq")[-1] == ("consent",)
+    assert rows(known, "SELECT * FROM slot") == []
+
+
+def test_an_enrolment_killed_half_way_is_settled_by_the_next(settings, known, tmp_path):
+    with Emulator("r307", tmp_path / "sensor") as emulator:
+        first = Enrolment(settings, "ann")
+        first.answer("y")
+        first.until("Place the finger")
+        emulator.place("ann")
+        first.until("Lift")
+        emulator.lift()
+        first.until("same finger again")
+        emulator.place("ann")
+        first.until("Lift")
+        emulator.lift()
+        first.until("Once more")  # the template is in the sensor, not proved yet
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        first.process.stdin.close()
+        first.process.stdout.close()
+        assert emulator.slots == {0}
+        assert rows(known, "SELECT slot, status FROM slot") == [(0, "pending")]
+        second = Enrolment(settings, "ann")
+        second.answer("y")
+        second.until("Place the finger")
+        wait_for(lambda: emulator.slots == frozenset(), "the half-done slot to be freed")
+        second.process.kill()
+        second.process.wait()
+        second.process.stdin.close()
+        second.process.stdout.close()
+
+
+def test_an_unknown_person_is_a_plain_line(settings, known):
+    done = run("kiosk", "enrol", "nobody", "--config", settings, check=False)
+    assert done.returncode == 1
+    assert 'nobody has the id "nobody"' in done.stderr
