@@ -38,14 +38,19 @@ PARTS = (glyph.Glyph, ring.Ring)
 
 
 class ShellError(Exception):
-    """The screen could not be built; the message names the QML file."""
+    """The screen could not be built; the message says what is missing."""
 
 
 def application(arguments: Sequence[str] = ()) -> QGuiApplication:
-    """The one Qt application, made if there is none; chooses a renderer that fits the machine."""
+    """The one Qt application, made if there is none; chooses a renderer that fits the machine.
+
+    Raises `ShellError` where there is nothing to show a window on (Qt itself would abort).
+    """
     running = QGuiApplication.instance()
     if running is not None:
         return cast("QGuiApplication", running)
+    if not _has_screen():
+        raise ShellError("no screen found; to run without one, set QT_QPA_PLATFORM=offscreen")
     # Python paints the ring and the glyphs: one thread for all of it.
     os.environ.setdefault("QSG_RENDER_LOOP", "basic")
     app = QGuiApplication(["whorl", *arguments])
@@ -148,6 +153,14 @@ def load_fonts() -> None:
         font = QFont(_FAMILIES)
         font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
         QGuiApplication.setFont(font)
+
+
+def _has_screen() -> bool:
+    """Whether a platform was asked for, or a display server or a framebuffer is there."""
+    asked = ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
+    return any(os.environ.get(name) for name in asked) or any(
+        Path(path).exists() for path in ("/dev/fb0", "/dev/dri/card0", "/dev/dri/card1")
+    )
 
 
 def _has_gpu() -> bool:

@@ -189,3 +189,24 @@ def school():
         counts=Counts(present=21, late=4, expected=6),
     )
     return StagedDesk(state, rows, StillClock(at("08:02")))
+
+
+def crowd(people):
+    """A hall of so many people, every second of them inside."""
+    now = at("18:00")
+    rows = [
+        RosterRow(
+            Person(id=f"p{n}", first_name=f"First{n}", last_name="Last"),
+            Attendance(
+                session="s",
+                person=f"p{n}",
+                status=Status.PRESENT if n % 2 else Status.EXPECTED,
+                arrival=(now - n * NS, now - n * NS) if n % 2 else None,
+                method="finger" if n % 2 else "",
+            ),
+        )
+        for n in range(people)
+    ]
+    half = people // 2
+    state = dataclasses.replace(club().state, counts=Counts(present=half, expected=people - half))
+    return StagedDesk(state, rows)

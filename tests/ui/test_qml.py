@@ -55,7 +55,8 @@ def test_the_lint_sees_the_python_types(tmp_path, member, clean):
     probe = tmp_path / "Probe.qml"
     probe.write_text(
         "import QtQuick\nimport Kiosk.Facades\n"
-        f"Item {{\n    required property Door door\n    readonly property string it: door.{member}\n}}\n"
+        "Item {\n    required property Door door\n"
+        f"    readonly property string it: door.{member}\n}}\n"
     )
     lint = [sys.executable, Path(ROOT, ".ci", "qmllint.py"), probe]
     done = subprocess.run(lint, capture_output=True, text=True, timeout=60, check=False)

@@ -106,6 +106,30 @@ def test_a_whole_life_writes_no_warning(tmp_path):
     assert done.stdout == "[]\n", "no Widgets in the product"
 
 
+def test_no_screen_is_said_plainly():
+    blind = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
+    }
+    script = (
+        "from ui import shell\n"
+        "shell.Path.exists = lambda path: False\n"
+        "try:\n    shell.application()\n"
+        "except shell.ShellError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=blind,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.startswith("no screen found")
+
+
 def test_void_calls_into_qt_keep_the_references_to_none(qapp):
     """PySide6 6.12 gives one away per void call under Python 3.11 and aborts soon after."""
     assert tuple(map(int, PySide6.__version__.split(".")[:2])) < (6, 12)

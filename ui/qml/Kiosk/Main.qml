@@ -18,7 +18,11 @@ Window {
     readonly property bool broken: door.phase === "out_of_order"
     readonly property bool covered: answering || broken || otherWays.shown
 
+    // What the first frame does not need is made ready right after it.
+    property bool warm: false
+
     title: "Whorl"
+    onFrameSwapped: root.warm = true
     color: Theme.field
 
     Binding { target: Theme; property: "width"; value: root.width }
@@ -44,11 +48,14 @@ Window {
         roster: root.roster
         pill: root.pill
     }
-    PortraitCorner {
-        visible: Theme.portrait && !root.covered
+    Loader {
+        active: Theme.portrait
+        visible: !root.covered
         x: root.width - Theme.margin - width
-        door: root.door
-        pill: root.pill
+        sourceComponent: PortraitCorner {
+            door: root.door
+            pill: root.pill
+        }
     }
     Loader {
         anchors.fill: parent
@@ -80,11 +87,14 @@ Window {
             otherWays: root.otherWays
         }
     }
-    OutcomeScreen {
-        visible: root.answering
+    Loader {
         anchors.fill: parent
-        door: root.door
-        words: root.words
-        otherWays: root.otherWays
+        active: root.warm || root.answering
+        visible: root.answering
+        sourceComponent: OutcomeScreen {
+            door: root.door
+            words: root.words
+            otherWays: root.otherWays
+        }
     }
 }
