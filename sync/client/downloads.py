@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 _PAGES = 8  # pages of a catch-up that may come before it is asked on
 _BACKLOG = 4000  # events that wait to be applied; what comes beyond is fetched again later
-_AT_ONCE = 4  # rooms that catch up side by side
+_AT_ONCE = 32  # rooms that catch up side by side
 _PATIENCE = 10.0  # seconds after which a room that does not answer no longer holds up others
 
 

@@ -77,6 +77,11 @@ class Exchange:
         self._uploads = Uploads(store, self._say, clock, pacing, careful=careful)
         self._downloads = Downloads(store, self._say, pacing)
 
+    @property
+    def set_apart(self) -> int:
+        """How many events the hub has quarantined over this connection."""
+        return self._uploads.set_apart
+
     def wake(self) -> None:
         """The outbox or the rooms may have grown."""
         self._uploads.wake()

@@ -65,6 +65,7 @@ class SyncClient:
         self._backoff = Backoff(pacing)
         self._status = LinkStatus()
         self._said: LinkStatus | None = None
+        self._seen_apart: tuple[int, int | None] | None = None
         self._careful = False
         self._exchange: Exchange | None = None
         self._called = False
@@ -223,13 +224,18 @@ class SyncClient:
                 _LOG.exception("the listener to the line's status failed")
 
     def _counted(self, status: LinkStatus) -> LinkStatus:
+        # Counting those goes through the whole log, so only when there can be new ones.
+        set_apart = self._exchange.set_apart if self._exchange else None
+        seen = (self._backoff.attempt, set_apart)
         try:
             held, oldest = self._store.held()
-            quarantined = self._store.quarantined()
+            if seen != self._seen_apart:
+                status = replace(status, quarantined=self._store.quarantined())
+                self._seen_apart = seen
         except sqlite3.Error as error:
             _LOG.warning("the outbox cannot be counted: %s", error)
             return status
-        return replace(status, held=held, oldest_held=oldest, quarantined=quarantined)
+        return replace(status, held=held, oldest_held=oldest)
 
 
 def _alike(status: LinkStatus, said: LinkStatus | None) -> bool:

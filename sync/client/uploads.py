@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-WINDOW = 4  # batches in flight, and as many being settled
+WINDOW = 4  # batches in flight
+_SETTLING = 16  # batches whose verdicts the store has not written yet: it may lag behind the hub
 _RETRY_AFTER = 5.0  # seconds, where the hub does not say
 _MOST_PUT_OFF = WINDOW * MAX_BATCH
 _ANY = msgspec.json.Decoder(msgspec.Raw)
@@ -47,7 +48,8 @@ class Uploads:
     """Pushes whatever the outbox holds. An item leaves it only with the hub's verdict.
 
     `busy` are the outbox places that are in flight, being settled or put off by the hub; every
-    other one is found again by the next look, so no error can strand an item.
+    other one is found again by the next look, so no error can strand an item. `set_apart` counts
+    the items that were quarantined and written down as such.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Uploads:
         self._settling = 0
         self._put_off: list[tuple[float, list[Held]]] = []
         self._anchors: list[Anchor] = []
+        self.set_apart = 0
 
     def wake(self) -> None:
         """Look at the outbox now."""
@@ -109,7 +112,7 @@ class Uploads:
     # -- what to send ------------------------------------------------------------------------------
 
     def _has_room(self) -> bool:
-        return len(self._flying) < WINDOW and self._settling < WINDOW
+        return len(self._flying) < WINDOW and self._settling < _SETTLING
 
     def _next_batch(self) -> list[Held]:
         now = self._clock.monotonic()
@@ -188,15 +191,17 @@ class Uploads:
     def _keep(self, batch: list[Held], settled: list[Settled]) -> None:
         self._settling += 1
         seqs = [held.seq for held in batch]
+        set_apart = sum(one.verdict == "quarantined" for one in settled)
 
         def kept(future: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # the line has ended meanwhile
-                self._loop.call_soon_threadsafe(self._kept, seqs, future.exception())
+                self._loop.call_soon_threadsafe(self._kept, seqs, set_apart, future.exception())
 
         self._store.settle(settled).add_done_callback(kept)
 
-    def _kept(self, seqs: list[int], error: BaseException | None) -> None:
+    def _kept(self, seqs: list[int], set_apart: int, error: BaseException | None) -> None:
         self._settling -= 1
+        self.set_apart += set_apart
         self._busy.difference_update(seqs)
         self._called.set()
         if error is not None:

@@ -199,7 +199,7 @@ class Connection:
                 result = _again_later(submission)
             self._say(Receipt(push.batch, result))
 
-        self._core.writer.put(Job(work, done))
+        self._core.writer.put(Job(work, done, len(submission.bodies)))
 
     def _note_anchors(self, anchors: list[Anchor]) -> None:
         sane = [a for a in anchors if max(abs(a.ticks), abs(a.hub), abs(a.round_trip)) < _SANE]

@@ -99,12 +99,11 @@ def authentic(body: bytes, event: Event) -> bool:
 
 def interval(event: Event, anchors: Sequence[Anchor], received: int) -> tuple[int, int]:
     """When the event happened (UTC ns, low and high), by the anchor that says it best."""
-    best = None
-    if anchors:
+    mine = [anchor for anchor in anchors if anchor.boot == event.boot]
+    best = mine[0] if mine else None
+    if len(mine) > 1:
         best = min(
-            (anchor for anchor in anchors if anchor.boot == event.boot),
-            key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS,
-            default=None,
+            mine, key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS
         )
     low, high = effective(event.wall, event.boot, event.ticks, best, received)
     return (low, high) if low >= 0 else (0, max(high, 0))

@@ -60,16 +60,16 @@ class Seat:
     live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Serving:
     """One batch on its way to the members of a room."""
 
     room: Room
     after: int
     batch: list[Accepted]
-    frame: bytes
     authors: set[object]
     rest: Iterator[tuple[Member, Seat]]
+    frame: bytes | None = None  # for all who need the whole batch, made for the first of them
 
 
 @dataclass(slots=True, eq=False)
@@ -251,17 +251,16 @@ class Rooms:
         after, room.head = room.head, batch[-1].offset
         if room.members:
             room.serving = True
-            frame = self._frame_of(room, after, batch)
             authors = {one.origin for one in batch}
             rest = iter(list(room.members.items()))
-            self._turn(_Serving(room, after, batch, frame, authors, rest))
+            self._turn(_Serving(room, after, batch, authors, rest))
 
     def _turn(self, now: _Serving) -> None:
         """Serve some of the members, then let others have the loop."""
         for member, seat in islice(now.rest, _TURN):
             if seat.live and seat.sent < now.batch[-1].offset:
                 whole = seat.sent == now.after and (seat.echo or member not in now.authors)
-                frame = now.frame if whole else self._frame_for(member, seat, now)
+                frame = self._whole(now) if whole else self._frame_for(member, seat, now)
                 member.send(seat, frame, now.batch[-1].offset)
         if length_hint(now.rest):
             self._loop.call_soon(self._turn, now)
@@ -269,6 +268,11 @@ class Rooms:
         now.room.serving = False
         if now.room.waiting:
             self._serve_soon(now.room)
+
+    def _whole(self, now: _Serving) -> bytes:
+        if now.frame is None:
+            now.frame = self._frame_of(now.room, now.after, now.batch)
+        return now.frame
 
     def _frame_for(self, member: Member, seat: Seat, now: _Serving) -> bytes:
         """The part of the batch that this member lacks."""

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# Jobs that share a commit: whatever came in while the last one was being written, up to this.
-_GROUP = 16
+# Events that share a commit: whatever came in while the last one was being written, up to this.
+# More would save little, and make those who pushed wait for each other.
+_GROUP = 500
 
 
 class NotWrittenError(HubError):
@@ -31,11 +32,12 @@ class NotWrittenError(HubError):
 class Job:
     """`work` runs in the writer's thread, inside a transaction; `done` on the loop, afterwards.
 
-    `done` gets what `work` returned, or a `NotWrittenError`.
+    `done` gets what `work` returned, or a `NotWrittenError`; `size` is how many events it brings.
     """
 
     work: Callable[[Log], Any]
     done: Callable[[Any], None]
+    size: int = 1
 
 
 class Writer:
@@ -63,13 +65,14 @@ class Writer:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            group = [job]
-            while len(group) < _GROUP and not self._jobs.empty():
+            group, size = [job], job.size
+            while size < _GROUP and not self._jobs.empty():
                 following = self._jobs.get()
                 if following is None:
                     self._jobs.put(None)
                     break
                 group.append(following)
+                size += following.size
             self._write(group)
 
     def _write(self, group: list[Job]) -> None:
