@@ -17,7 +17,7 @@ from drivers.emulator.fingers import Finger, Quality
 from drivers.emulator.module import Module, Reply
 from drivers.emulator.wire import BITS_PER_BYTE, Wire, resample
 from drivers.packets import Decoder, Fault, Packet, encode
-from drivers.profiles import PROFILES, R307, Profile
+from drivers.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +48,8 @@ class Emulator:
 
     def __init__(
         self,
-        profile: Profile | str = R307,
-        link_path: str | Path = "whorl-sensor",
+        profile: Profile | str,
+        link_path: str | Path,
         timing: TimingMode = "instant",
         seed: int = 0,
     ) -> None:
@@ -138,8 +138,8 @@ class Emulator:
             self._mishaps.extend(mishaps)
 
     def send(self, data: bytes) -> None:
-        """Send bytes that nobody has asked for."""
-        self._do(lambda: self._transmit(data))
+        """Send bytes that nobody has asked for; raises RuntimeError while unplugged."""
+        self._do(lambda: self._volunteer(data))
 
     @property
     def history(self) -> list[int]:
@@ -200,7 +200,10 @@ class Emulator:
             job, done = self._jobs.popleft()
             try:
                 job()
-            except (OSError, RuntimeError) as error:
+            except _Unplugged:
+                done.set_exception(RuntimeError("the sensor was unplugged meanwhile"))
+                raise
+            except Exception as error:  # noqa: BLE001 - belongs to whoever asked for the job
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -215,6 +218,11 @@ class Emulator:
             raise RuntimeError("the sensor is plugged in already")
         self._wire.plug()
         self._power_on()
+
+    def _volunteer(self, data: bytes) -> None:
+        if not self._wire.plugged:
+            raise RuntimeError("the sensor is unplugged")
+        self._transmit(data)
 
     def _power_on(self) -> None:
         with self._lock:

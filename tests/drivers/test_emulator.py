@@ -374,6 +374,8 @@ def test_unplug_takes_link_and_ram_and_replug_brings_a_new_port(emulator, tmp_pa
     assert not link.is_symlink()
     with pytest.raises(RuntimeError):
         emulator.unplug()
+    with pytest.raises(RuntimeError):
+        emulator.send(b"\x55")
     emulator.replug()
     with pytest.raises(RuntimeError):
         emulator.replug()
@@ -400,3 +402,18 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
         return ask(module, b"\x08\x01")
 
     assert template(3) == template(3) != template(4)
+
+
+def test_unplugged_while_it_sends_it_goes_on_after_a_replug(tmp_path):
+    with Emulator("r307", tmp_path / "port", "paced") as emulator:
+        emulator.place("ann")
+        with Host(emulator.port) as host:
+            host.send(GEN_IMAGE)
+            assert host.hear(12)[9:10] == OK
+            host.send(encode(Packet(PacketKind.COMMAND, b"\x0a")))
+            assert len(host.hear(500)) == 500
+            emulator.unplug()
+        emulator.replug()
+        with Host(emulator.port) as host:
+            host.send(GEN_IMAGE)
+            assert host.hear(12)[9:10] == OK
