@@ -199,6 +199,11 @@ class Door(QObject):
     def actionDetail(self) -> str:
         return self._greeting.action_detail
 
+    @Property(str, notify=changed)
+    def hint(self) -> str:
+        """Which drawing helps: dry, or none."""
+        return self._greeting.hint
+
     @Property(float, notify=remainingChanged)
     def remaining(self) -> float:
         """Share of the outcome's time that is left."""

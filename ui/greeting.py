@@ -29,6 +29,7 @@ class Greeting:
     line: str = ""
     late: str = ""
     aside: str = ""
+    hint: str = ""
     action: str = ""
     action_title: str = ""
     action_detail: str = ""
@@ -102,6 +103,7 @@ def _turned_away(outcome: Outcome, words: Words, word: str, aside: str) -> Greet
         title=title,
         line=line,
         aside=aside,
+        hint="dry" if outcome.reason is Reason.DRY else "",
         action="other",
         action_title=words("button.other_ways"),
         action_detail=words("button.your_code"),

@@ -11,7 +11,7 @@ from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 from PySide6.QtQml import QQmlApplicationEngine
 
 import resources
-from ui import glyph, ring
+from ui import fingertip, glyph, ring
 from ui.door import Door
 from ui.other_ways import OtherWays
 from ui.pill import Pill
@@ -34,7 +34,7 @@ _EMULATED = ("llvmpipe", "softpipe", "swrast")
 _FAMILIES = ["Noto Sans", "Noto Sans Arabic UI"]
 _FONTS = Path(resources.__file__).parent / "fonts"
 # Registers their QML types.
-PARTS = (glyph.Glyph, ring.Ring)
+PARTS = (glyph.Glyph, ring.Ring, fingertip.Fingertip)
 
 
 class ShellError(Exception):
@@ -87,6 +87,8 @@ class Shell:
         self.other_ways = OtherWays(desk, self.words)
         self._stop = desk.watch(self._show, self.roster.change)
         self._engine = QQmlApplicationEngine()
+        width, height = size or DEFAULT_SIZE
+        look = {"width": width, "height": height, "scheme": scheme, "reducedMotion": reduced_motion}
         self.window = open_window(
             self._engine,
             "Main",
@@ -96,11 +98,11 @@ class Shell:
                 "roster": self.roster,
                 "pill": self.pill,
                 "otherWays": self.other_ways,
-                "scheme": scheme,
-                "reducedMotion": reduced_motion,
+                "width": width,
+                "height": height,
             },
+            look,
         )
-        self.window.resize(*(size or DEFAULT_SIZE))
         if fullscreen:
             self.window.showFullScreen()
         else:
@@ -127,10 +129,20 @@ class Shell:
 
 
 def open_window(
-    engine: QQmlApplicationEngine, name: str, properties: dict[str, object]
+    engine: QQmlApplicationEngine,
+    name: str,
+    properties: dict[str, object],
+    look: dict[str, object] | None = None,
 ) -> QQuickWindow:
-    """The window that a file of the Kiosk module describes, not shown yet."""
+    """The window that a file of the Kiosk module describes, not shown yet.
+
+    `properties` are what the window requires, `look` what Theme is told before anything is built.
+    Raises `ShellError` if the file does not load.
+    """
     engine.addImportPath(str(QML))
+    theme = cast("QObject", engine.singletonInstance("Kiosk", "Theme"))
+    for key, value in (look or {}).items():
+        theme.setProperty(key, value)
     engine.setInitialProperties(properties)
     engine.load(QUrl.fromLocalFile(str(QML / "Kiosk" / f"{name}.qml")))
     roots = engine.rootObjects()

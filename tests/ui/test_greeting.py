@@ -48,7 +48,7 @@ def test_already_in_says_since_when_in_the_zone_of_the_session(words):
 def test_refused_gives_no_reason_of_money_or_membership(words):
     told = greeting(outcome(OutcomeKind.REFUSED, reason=Reason.NOT_ACTIVE), None, words)
     assert told.title == "Please see\nthe desk"
-    assert told.line == "Amara O., the desk can help you straight away."
+    assert told.line == "Amara O., the desk can help you now."
     assert told.action == "other"
 
 

@@ -93,7 +93,7 @@ def test_a_whole_life_writes_no_warning(tmp_path):
     )
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("QT_QUICK", "QSG"))}
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", script],
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env=bare | {"QT_QPA_PLATFORM": "offscreen", "PYTHONWARNINGS": "error"},
         capture_output=True,

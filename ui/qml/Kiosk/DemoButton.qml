@@ -8,7 +8,7 @@ T.AbstractButton {
 
     required property string glyph
 
-    implicitHeight: Theme.demoButton
+    implicitHeight: Theme.pillHeight
     Accessible.role: Accessible.Button
     Accessible.name: text
 
@@ -28,7 +28,7 @@ T.AbstractButton {
             ink: Theme.brand
         }
         FittedLine {
-            x: Theme.demoText
+            x: Theme.rowText
             anchors.verticalCenter: parent.verticalCenter
             width: parent.width - x - Theme.base
             size: Theme.chipSize

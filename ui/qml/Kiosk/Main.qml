@@ -12,8 +12,6 @@ Window {
     required property RosterModel roster
     required property Pill pill
     required property OtherWays otherWays
-    required property string scheme
-    required property bool reducedMotion
     readonly property bool answering: door.phase === "outcome"
     readonly property bool broken: door.phase === "out_of_order"
     readonly property bool covered: answering || broken || otherWays.shown
@@ -27,8 +25,6 @@ Window {
 
     Binding { target: Theme; property: "width"; value: root.width }
     Binding { target: Theme; property: "height"; value: root.height }
-    Binding { target: Theme; property: "scheme"; value: root.scheme }
-    Binding { target: Theme; property: "reducedMotion"; value: root.reducedMotion }
 
     IdleScreen {
         visible: !root.covered

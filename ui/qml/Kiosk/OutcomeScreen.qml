@@ -103,6 +103,19 @@ Rectangle {
             color: screen.ink
             text: screen.door.line
         }
+        Item {
+            visible: hint.active
+            width: hint.width
+            height: hint.height + 2 * Theme.tight
+
+            Loader {
+                id: hint
+
+                y: Theme.tight
+                active: screen.door.hint === "dry"
+                sourceComponent: DryHint { }
+            }
+        }
     }
     Line {
         x: Theme.margin

@@ -17,14 +17,14 @@ Item {
     height: Theme.rowHeight
 
     Rectangle {
-        id: tint
-
         anchors.fill: parent
         radius: Theme.rowRadius
-        color: row.newest ? Theme.hot : Theme.surface
+        color: Theme.hot
+        opacity: row.newest ? 1 : 0
+        visible: opacity > 0
 
-        Behavior on color {
-            ColorAnimation { duration: row.newest ? 0 : Theme.tintLeave }
+        Behavior on opacity {
+            NumberAnimation { duration: row.newest ? 0 : Theme.tintLeave }
         }
     }
     Glyph {

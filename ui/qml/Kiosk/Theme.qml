@@ -126,7 +126,7 @@ QtObject {
     readonly property int beaconRise: pick(116, 132)
     readonly property int chevronStep: pick(24, 30)
     readonly property real chevronStroke: 2.9
-    readonly property int answerButton: pick(232, 320)
+    readonly property int answerButton: Math.min(pick(232, 320), portrait ? (width - beaconWidth) / 2 - margin - beaconGap : width)
 
     // -- places on the screens
     readonly property int tight: pick(4, 8)
@@ -158,6 +158,8 @@ QtObject {
     readonly property int answerGap: pick(32, 52)
     readonly property int answerSpacing: pick(6, 8)
     readonly property int asideSize: pick(18, 24)
+    readonly property int hintWidth: pick(54, 84)
+    readonly property int hintHeight: pick(80, 124)
     readonly property int plateInset: pick(14, 19)
     readonly property int plateHeight: pick(40, 52)
     readonly property int plateGlyph: pick(22, 26)
@@ -198,8 +200,6 @@ QtObject {
     readonly property real tryShare: pick(0.58, 0.64)
     readonly property int demoWidth: 360
     readonly property int demoHeight: 720
-    readonly property int demoButton: 48
-    readonly property int demoText: 42
 
     // -- durations, in milliseconds
     readonly property int arcFill: reducedMotion ? 0 : 90
