@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -39,7 +39,7 @@ from kiosk.model import (
 from sync import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kiosk.storefile import Identity
 
@@ -49,6 +49,8 @@ _JSON = msgspec.json.Encoder(order="deterministic")
 _ATTENDANCE = msgspec.json.Decoder(Attendance)
 _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
+_Row: TypeAlias = tuple[int, int, int, bytes | None, str | None]
+_STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
 
@@ -100,6 +102,20 @@ class Slot:
     person: str
     status: str
     enrolled: int
+
+
+class _Known(NamedTuple):
+    """An event already here, as a further word of the hub about it needs it."""
+
+    seq: int
+    id: str
+    kind: str
+    session: str | None
+    person: str | None
+    low: int
+    high: int
+    envelope: bytes | None
+    quarantined: str | None
 
 
 @dataclass(slots=True)
@@ -199,16 +215,17 @@ class Ledger:
         if draft.kind in EVIDENCE:
             row = self._row(draft.session, draft.person)
             return merge.saw_for_scan(row) if row else ()
-        return merge.saw_for_decision(entries_of(self._db, draft.session, draft.person))
+        return merge.saw_for_decision(
+            entries_of(self._db, draft.session, [draft.person])[draft.person]
+        )
 
     def _insert(
         self, event: Event, body: bytes, envelope: Envelope | None, touched: Touched
     ) -> int:
-        low, high = self._interval(event, envelope)
-        quarantined = _quarantine(envelope)
+        low, high = effective(event.wall, event.boot, event.ticks, self._anchor)
         cursor = self._db.execute(
             "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, low, high,"
-            " body, envelope, quarantined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 event.id,
                 event.device,
@@ -220,17 +237,13 @@ class Ledger:
                 low,
                 high,
                 body,
-                encode_envelope(envelope) if envelope else None,
-                quarantined,
             ),
         )
-        self._note_effects(event, envelope, touched)
-        return cast("int", cursor.lastrowid)
-
-    def _interval(self, event: Event, envelope: Envelope | None) -> tuple[int, int]:
+        seq = cast("int", cursor.lastrowid)
         if envelope is not None:
-            return envelope.low, envelope.high
-        return effective(event.wall, event.boot, event.ticks, self._anchor)
+            self._db.execute(_STAMP, _stamp(seq, envelope))
+        self._note_effects(event, envelope, touched)
+        return seq
 
     def _note_effects(self, event: Event, envelope: Envelope | None, touched: Touched) -> None:
         if event.kind in ROW_KINDS and event.session and event.person:
@@ -268,23 +281,26 @@ class Ledger:
         return [(session, row[0]) for row in rows]
 
     def _refold(self, touched: Touched) -> None:
-        for session, person in touched.keys:
-            entries = entries_of(self._db, session, person)
+        folded = []
+        for session, people in _by_session(touched.keys).items():
             known = touched.sessions.get(session) or self._sessions.get(session)
-            row = merge.fold_row(known, person, entries, session)
-            self._db.execute(
-                "INSERT OR REPLACE INTO attendance VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    session,
-                    person,
-                    row.status,
-                    row.presence,
-                    row.arrival[0] if row.arrival else None,
-                    row.departure[0] if row.departure else None,
-                    _JSON.encode(row),
-                ),
-            )
-            touched.rows.append(row)
+            for person, entries in entries_of(self._db, session, people).items():
+                row = merge.fold_row(known, person, entries, session)
+                touched.rows.append(row)
+                arrival, departure = row.arrival, row.departure
+                folded.append(
+                    (
+                        session,
+                        person,
+                        row.status,
+                        row.presence,
+                        arrival[0] if arrival else None,
+                        departure[0] if departure else None,
+                        _JSON.encode(row),
+                    )
+                )
+        put = "INSERT OR REPLACE INTO attendance VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._db.executemany(put, folded)
 
     def _row(self, session: str, person: str) -> Attendance | None:
         found = self._db.execute(
@@ -293,41 +309,40 @@ class Ledger:
         return _ATTENDANCE.decode(found[0]) if found else None
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
-        for verdict in verdicts:
-            if verdict.verdict == "retry":
-                continue
-            self._db.execute(
-                "DELETE FROM outbox WHERE seq = (SELECT seq FROM event WHERE id = ?)",
-                (verdict.id,),
-            )
-            if verdict.envelope is not None:
-                self._give_envelope(verdict.id, verdict.envelope, touched)
-            elif verdict.verdict == "quarantined":
-                code = verdict.code or "unknown"
-                self._db.execute(
-                    "UPDATE event SET quarantined = ? WHERE id = ?", (code, verdict.id)
-                )
+        """Take a batch of verdicts with few statements: a long outage ends in many."""
+        final = {v.id: v for v in verdicts if v.verdict != "retry"}
+        known = self._known(list(final))
+        self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(e.seq,) for e in known])
+        judged = [(event, final[event.id]) for event in known]
+        self._put_stamps([(event, v.envelope, _code(v)) for event, v in judged], touched)
 
-    def _give_envelope(self, id_: str, envelope: Envelope, touched: Touched) -> None:
-        found = self._db.execute(
-            "SELECT session, person, kind FROM event WHERE id = ? AND envelope IS NOT ?",
-            (id_, encode_envelope(envelope)),
-        ).fetchone()
-        if not found:
-            return
-        self._db.execute(
-            "UPDATE event SET envelope = ?, low = ?, high = ?, quarantined = ? WHERE id = ?",
-            (
-                encode_envelope(envelope),
-                envelope.low,
-                envelope.high,
-                _quarantine(envelope),
-                id_,
-            ),
+    def _known(self, ids: list[str]) -> list[_Known]:
+        rows = self._db.execute(
+            "SELECT e.seq, e.id, e.kind, e.session, e.person, e.low, e.high, s.envelope,"
+            " s.quarantined FROM event e LEFT JOIN stamp s ON s.seq = e.seq"
+            " WHERE e.id IN (SELECT value FROM json_each(?))",
+            (_JSON.encode(ids).decode(),),
         )
-        session, person, kind = found
-        if session and person and kind in ROW_KINDS:
-            touched.keys[session, person] = None
+        return [_Known(*row) for row in rows]
+
+    def _put_stamps(
+        self, judged: Sequence[tuple[_Known, Envelope | None, str | None]], touched: Touched
+    ) -> None:
+        """Keep what the hub said; a row is folded again only if that can change it."""
+        rows: list[_Row] = []
+        for event, envelope, code in judged:
+            if envelope is not None:
+                row = _stamp(event.seq, envelope)
+            elif code is not None:
+                row = (event.seq, event.low, event.high, None, code)
+            else:
+                continue
+            if row[3:] == (event.envelope, event.quarantined):
+                continue
+            rows.append(row)
+            if event.session and event.person and _matters(event, row):
+                touched.keys[event.session, event.person] = None
+        self._db.executemany(_STAMP, rows)
 
     def apply(
         self,
@@ -337,19 +352,22 @@ class Ledger:
         offset: int,
         touched: Touched,
     ) -> None:
+        fresh: list[tuple[Event, bytes, Envelope]] = []
         for body, envelope in items:
             try:
-                event = decode_event(body)
+                fresh.append((decode_event(body), bytes(body), envelope))
             except msgspec.MsgspecError as error:
                 _LOG.warning("an event in %s at %d cannot be read: %s", room, offset, error)
                 row = (room, envelope.offset, bytes(body))
                 self._db.execute("INSERT INTO undecodable VALUES (?, ?, ?)", row)
-                continue
-            known = self._db.execute("SELECT 1 FROM event WHERE id = ?", (event.id,)).fetchone()
-            if known:
-                self._give_envelope(event.id, envelope, touched)
+        known = {event.id: event for event in self._known([item[0].id for item in fresh])}
+        again: list[tuple[_Known, Envelope | None, str | None]] = []
+        for event, body, envelope in fresh:
+            if event.id in known:
+                again.append((known[event.id], envelope, None))
             else:
-                self._insert(event, bytes(body), envelope, touched)
+                self._insert(event, body, envelope, touched)
+        self._put_stamps(again, touched)
         self._db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (room, epoch, offset))
 
     def reoffer(self, incarnation: str, above: int) -> int:
@@ -367,7 +385,7 @@ class Ledger:
                 adopted += 1
         return adopted
 
-    def save_anchor(self, anchor: Anchor, touched: Touched) -> None:
+    def save_anchor(self, anchor: Anchor) -> None:
         best = self._anchor
         if best is not None and best.boot == anchor.boot:
             aged = best.round_trip // 2 + int((anchor.ticks - best.ticks) * DRIFT_PER_NS)
@@ -379,29 +397,48 @@ class Ledger:
             "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
             (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),
         )
-        for seq, body in self._db.execute(
-            "SELECT e.seq, e.body FROM outbox o JOIN event e ON e.seq = o.seq"
-            " WHERE e.envelope IS NULL"
-        ).fetchall():
-            event = decode_event(body)
-            if event.boot == anchor.boot:
-                low, high = effective(event.wall, event.boot, event.ticks, anchor)
-                row = (low, high, seq)
-                self._db.execute("UPDATE event SET low = ?, high = ? WHERE seq = ?", row)
-                self._note_effects(event, None, touched)
 
 
-def entries_of(db: sqlite3.Connection, session: str, person: str) -> list[Entry]:
-    """What one row is folded from, in the order it was written here."""
-    rows = db.execute(
-        "SELECT body, low, high, envelope FROM event WHERE session = ? AND person = ? ORDER BY seq",
-        (session, person),
+def entries_of(db: sqlite3.Connection, session: str, people: list[str]) -> dict[str, list[Entry]]:
+    """What rows of one session are folded from, each in the order it was written here."""
+    found = db.execute(
+        "SELECT e.person, e.kind, e.body, coalesce(s.low, e.low), coalesce(s.high, e.high),"
+        " s.envelope FROM event e LEFT JOIN stamp s ON s.seq = e.seq WHERE e.session = ?"
+        " AND e.person IN (SELECT value FROM json_each(?)) AND s.quarantined IS NULL"
+        " ORDER BY e.seq",
+        (session, _JSON.encode(people).decode()),
     )
-    entries = (
-        Entry(decode_event(body), low, high, decode_envelope(envelope) if envelope else None)
-        for body, low, high, envelope in rows
-    )
-    return [entry for entry in entries if entry.event.kind in ROW_KINDS]
+    rows: dict[str, list[Entry]] = {person: [] for person in people}
+    for person, kind, body, low, high, envelope in found:
+        if kind in ROW_KINDS:
+            stamp = decode_envelope(envelope) if envelope else None
+            rows[person].append(Entry(decode_event(body), low, high, stamp))
+    return rows
+
+
+def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for session, person in keys:
+        grouped.setdefault(session, []).append(person)
+    return grouped
+
+
+def _matters(event: _Known, row: _Row) -> bool:
+    """Whether this word of the hub may change the event's row of attendance."""
+    if event.kind not in EVIDENCE:
+        return event.kind in ROW_KINDS  # a decision may have got another rank
+    # A scan that the hub accepts and times just as this kiosk did tells the fold nothing new.
+    same = row[1:3] == (event.low, event.high) and row[4] is None
+    return not (same and event.envelope is None and event.quarantined is None)
+
+
+def _code(verdict: Settled) -> str | None:
+    return (verdict.code or "unknown") if verdict.verdict == "quarantined" else None
+
+
+def _stamp(seq: int, envelope: Envelope) -> _Row:
+    body = encode_envelope(envelope)
+    return seq, envelope.low, envelope.high, body, _quarantine(envelope)
 
 
 def _quarantine(envelope: Envelope | None) -> str | None:

@@ -164,8 +164,11 @@ class Store:
         return self._submit(_LOCAL, lambda touched: self._ledger.adopt(found, touched))
 
     def save_anchor(self, anchor: Anchor) -> Future[None]:
-        """Keep a boot's best round trip, and work out that boot's unsettled times anew."""
-        return self._submit(_REMOTE, lambda touched: self._ledger.save_anchor(anchor, touched))
+        """Keep a boot's best round trip: it times what is recorded from now on.
+
+        What was recorded before in this boot is timed by the hub, to which the anchor goes along.
+        """
+        return self._submit(_REMOTE, lambda _: self._ledger.save_anchor(anchor))
 
     def set_slot(self, slot: Slot) -> Future[None]:
         """Keep whose template a slot of a sensor holds."""
@@ -207,8 +210,13 @@ class Store:
 
     def quarantined(self) -> int:
         """How many own events the hub keeps apart for somebody to look at."""
-        query = "SELECT count(*) FROM event WHERE quarantined IS NOT NULL AND device = ?"
-        return int(self._read(query, (self.identity.device,))[0][0])
+        return int(
+            self._read(
+                "SELECT count(*) FROM stamp s JOIN event e ON e.seq = s.seq"
+                " WHERE s.quarantined IS NOT NULL AND e.device = ?",
+                (self.identity.device,),
+            )[0][0]
+        )
 
     def cursor(self, room: str) -> tuple[str, int] | None:
         """The (epoch, offset) up to which a room has been read; None before the first page."""
@@ -251,7 +259,7 @@ class Store:
 
     def row_events(self, session: str, person: str) -> list[Event]:
         """Every event of one row, in the order they were written here."""
-        return [entry.event for entry in entries_of(self._reader(), session, person)]
+        return [e.event for e in entries_of(self._reader(), session, [person])[person]]
 
     def note(self, key: str) -> str | None:
         """A small fact kept by `set_note`."""

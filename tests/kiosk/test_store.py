@@ -10,7 +10,7 @@ import threading
 import msgspec
 import pytest
 
-from kiosk.clock import NS, Anchor
+from kiosk.clock import NS, Anchor, effective
 from kiosk.model import (
     Author,
     Envelope,
@@ -20,7 +20,6 @@ from kiosk.model import (
     Rank,
     Session,
     Status,
-    decode_event,
     encode_event,
     event_hash,
     sealed,
@@ -236,13 +235,36 @@ def test_a_restored_hub_is_offered_events_again(store):
 def test_an_anchor_repairs_the_times_of_its_boot(open_store):
     clock = FakeClock(wall=0)  # a Raspberry Pi that believes it is 1970
     store = open_store(clock=clock)
-    event = store.record(check_in()).result()
-    store.save_anchor(Anchor(clock.boot, clock.ticks() + 10 * NS, NOON, 0)).result()
-    (row,) = store.attendance("evening")
-    low, high = row.arrival
+    before = store.record(check_in("ann")).result()
+    clock.advance(10)
+    anchor = Anchor(clock.boot, clock.ticks(), NOON, 0)
+    store.save_anchor(anchor).result()
+    assert store.anchors() == [anchor]
+    store.record(check_in("bob")).result()
+    # The hub times what came before the contact, from the same anchor by the same function.
+    low, high = effective(before.wall, before.boot, before.ticks, anchor)
+    stamped = Envelope("e1", 1, NOON + NS, low, high)
+    store.settle([Settled(before.id, "ok", envelope=stamped)]).result()
+    rows = {row.person: row.arrival for row in store.attendance("evening")}
+    assert rows["ann"] == (low, high)
     assert low <= NOON - 10 * NS <= high
     assert high - low < NS // 100
-    assert decode_event(store.pending()[0].body) == event
+    assert rows["bob"] == (NOON, NOON)
+
+
+def test_a_scan_timed_alike_by_the_hub_does_not_disturb_its_row(store):
+    event = store.record(check_in()).result()
+    heard = []
+    store.on_commit(heard.append)
+    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON))]).result()
+    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON - NS))]).result()
+    assert [len(change.rows) for change in heard] == [0, 1]
+
+
+def test_what_the_hub_kept_apart_without_an_envelope_no_longer_counts(store):
+    event = store.record(check_in()).result()
+    store.settle([Settled(event.id, "quarantined", "hash")]).result()
+    assert store.attendance("evening")[0].status is Status.EXPECTED
 
 
 def test_slots_are_keyed_by_sensor_and_notes_are_kept(store):
