@@ -7,7 +7,6 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 from PySide6.QtQml import QmlElement
 from PySide6.QtQuick import QQuickItem, QQuickPaintedItem
 
-from ui.glyph import Arc, arc, pen
 from ui.properties import Property
 
 QML_IMPORT_NAME = "Kiosk.Facades"
@@ -16,11 +15,11 @@ QML_IMPORT_MAJOR_VERSION = 1
 # On a box of 84 by 124: the tip is a half circle, the sides run a little apart.
 WIDTH, HEIGHT = 84.0, 124.0
 _OUTLINE, _RIDGE = 4.0, 3.6
-# The whorl of the mark, smaller, and the folds below it.
+# The whorl of the mark, smaller, and the folds below it: height, radius, start, sweep.
 _RIDGES = (
-    *(Arc(42, 48, 5 + 8 * i, 135 + 34 * i, 270 + 12 * i) for i in range(4)),
-    Arc(42, 66, 34, 48, 84),
-    Arc(42, 78, 34, 48, 84),
+    *((48, 5 + 8 * i, 135 + 34 * i, 270 + 12 * i) for i in range(4)),
+    (66, 34, 48, 84),
+    (78, 34, 48, 84),
 )
 _DOTS = (0.01, 2.1)
 
@@ -45,18 +44,24 @@ class Fingertip(QQuickPaintedItem):
         tip.arcTo(QRectF(4, 4, 76, 80), 180, -180)
         tip.lineTo(81, HEIGHT)
         painter.setBrush(self._skin)
-        painter.setPen(pen(self._ink, _OUTLINE))
+        painter.setPen(self._pen(_OUTLINE))
         painter.drawPath(tip)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(self._ridge())
-        for each in _RIDGES:
-            arc(painter, each)
+        for down, radius, start, sweep in _RIDGES:
+            box = QRectF(42 - radius, down - radius, 2 * radius, 2 * radius)
+            painter.drawArc(box, -start * 16, -sweep * 16)
 
     def _ridge(self) -> QPen:
-        ridge = pen(self._ink, _RIDGE)
+        ridge = self._pen(_RIDGE)
         if self._dry:
             ridge.setDashPattern(_DOTS)
         return ridge
+
+    def _pen(self, width: float) -> QPen:
+        pen = QPen(self._ink, width)
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        return pen
 
     def _get_dry(self) -> bool:
         return self._dry

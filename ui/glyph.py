@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+from PySide6.QtCore import QRectF, Signal
+from PySide6.QtGui import QColor
 from PySide6.QtQml import QmlElement
 from PySide6.QtQuick import QQuickItem, QQuickPaintedItem
 
+from ui import strokes
 from ui.properties import Property
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QBrush, QPainter
 
 QML_IMPORT_NAME = "Kiosk.Facades"
 QML_IMPORT_MAJOR_VERSION = 1
@@ -32,7 +36,15 @@ class Arc(NamedTuple):
     radius: float
     start: float = 0.0
     sweep: float = 360.0
-    width: float | None = None  # an oval's horizontal radius
+
+
+class Oval(NamedTuple):
+    """An ellipse by its two radii."""
+
+    x: float
+    y: float
+    across: float
+    down: float
 
 
 class Disc(NamedTuple):
@@ -55,7 +67,7 @@ class Box(NamedTuple):
     radius: float
 
 
-Stroke = Line | Arc | Disc | Box
+Stroke = Line | Arc | Oval | Disc | Box
 
 _DOTS = tuple(Disc(x, y, 1.8) for y in (6.0, 12.0, 18.0) for x in (6.0, 12.0, 18.0))
 # The mark at small sizes: three arcs, wider strokes.
@@ -78,7 +90,7 @@ GLYPHS: dict[str, tuple[Stroke, ...]] = {
     "forth": (Line(((9.5, 5), (16.5, 12), (9.5, 19))),),
     "globe": (
         Arc(12, 12, 9),
-        Arc(12, 12, 9, width=4),
+        Oval(12, 12, 4, 9),
         Line(((3, 12), (21, 12))),
     ),
     "undo": (
@@ -135,48 +147,24 @@ def draw(painter: QPainter, name: str, box: QRectF, colour: QColor, stroke: floa
     painter.save()
     painter.translate(box.topLeft())
     painter.scale(box.width() / GRID, box.height() / GRID)
-    painter.setPen(pen(colour, MARK_STROKE if name == "mark" else stroke))
+    width, ink = MARK_STROKE if name == "mark" else stroke, strokes.solid(colour)
     for each in GLYPHS[name]:
-        _stroke(painter, each, colour)
+        _draw(painter, each, width, ink)
     painter.restore()
 
 
-def pen(colour: QColor, width: float) -> QPen:
-    """A pen with round caps and joins."""
-    return QPen(
-        colour,
-        width,
-        Qt.PenStyle.SolidLine,
-        Qt.PenCapStyle.RoundCap,
-        Qt.PenJoinStyle.RoundJoin,
-    )
-
-
-def arc(painter: QPainter, stroke: Arc) -> None:
-    """Draw an arc with the painter's pen."""
-    wide = stroke.radius if stroke.width is None else stroke.width
-    box = QRectF(stroke.x - wide, stroke.y - stroke.radius, 2 * wide, 2 * stroke.radius)
-    painter.drawArc(box, round(-stroke.start * 16), round(-stroke.sweep * 16))
-
-
-def _stroke(painter: QPainter, stroke: Stroke, colour: QColor) -> None:
+def _draw(painter: QPainter, stroke: Stroke, width: float, ink: QBrush) -> None:
     match stroke:
         case Line(points, closed):
-            shape = QPolygonF([QPointF(x, y) for x, y in points])
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            (painter.drawPolygon if closed else painter.drawPolyline)(shape)
-        case Arc():
-            arc(painter, stroke)
+            strokes.line(painter, (*points, points[0]) if closed else points, width, ink)
+        case Arc(x, y, radius, start, sweep):
+            strokes.arc(painter, (x, y), radius, (start, sweep), width, ink)
+        case Oval(x, y, across, down):
+            strokes.oval(painter, (x, y), (across, down), width, ink)
         case Disc(x, y, radius, start, sweep):
-            box = QRectF(x - radius, y - radius, 2 * radius, 2 * radius)
-            painter.save()
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour)
-            painter.drawChord(box, round(-start * 16), round(-sweep * 16))
-            painter.restore()
-        case Box(x, y, width, height, radius):
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(x, y, width, height), radius, radius)
+            strokes.disc(painter, (x, y), radius, ink, (start, sweep))
+        case Box(x, y, wide, high, radius):
+            strokes.box(painter, QRectF(x, y, wide, high), radius, width, ink)
 
 
 @QmlElement

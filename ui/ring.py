@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPolygonF
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QRectF, Signal
+from PySide6.QtGui import QColor
 from PySide6.QtQml import QmlElement
 from PySide6.QtQuick import QQuickItem, QQuickPaintedItem
 
-from ui.glyph import Arc, arc, draw, pen
+from ui import strokes
+from ui.glyph import draw
 from ui.properties import Property
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QPainter
 
 QML_IMPORT_NAME = "Kiosk.Facades"
 QML_IMPORT_MAJOR_VERSION = 1
@@ -16,9 +22,11 @@ QML_IMPORT_MAJOR_VERSION = 1
 # All on a box of 100, centre 50, 50; stroke 5 and gap 5.
 BOX = 100.0
 STROKE = 5.0
-ARCS = tuple(Arc(50, 50, 5 + 10 * i, 135 + 34 * i, 270 + 12 * i) for i in range(5))
+CENTRE = (50.0, 50.0)
+# Radius, start and sweep, from the centre outward.
+ARCS = tuple((5.0 + 10 * i, 135.0 + 34 * i, 270.0 + 12 * i) for i in range(5))
 
-_RETRY = Arc(50, 50, 45, -36, 286)
+_RETRY = (45.0, -36.0, 286.0)
 _ARROW = ((25.5, 3.5), (36.6, 7.0), (30.2, 17.6))
 # Per outcome: radii of the closed circles, width of the disc, its glyph and that one's width.
 _CLOSED = {
@@ -27,6 +35,7 @@ _CLOSED = {
     "refused": ((45,), 72, "bar", 50),
 }
 _GLYPH_STROKE = 2.7
+_ALARM_STROKE = 2.3
 # Progress is painted in steps, which keeps the fill under 30 frames a second.
 _STEP = 0.4
 
@@ -65,39 +74,36 @@ class Ring(QQuickPaintedItem):
 
     def _paint_open(self, painter: QPainter) -> None:
         filled = self._progress if self._look == "reading" else float(len(ARCS))
-        for i, each in enumerate(ARCS):
+        ink, track = strokes.solid(self._ink), strokes.solid(self._track)
+        for i, (radius, start, sweep) in enumerate(ARCS):
             share = min(1.0, max(0.0, filled - i))
             if share < 1.0:
-                painter.setPen(pen(self._track, STROKE))
-                arc(painter, each)
+                strokes.arc(painter, CENTRE, radius, (start, sweep), STROKE, track)
             if share > 0.0:
-                painter.setPen(pen(self._ink, STROKE))
-                arc(painter, each._replace(sweep=each.sweep * share))
+                strokes.arc(painter, CENTRE, radius, (start, sweep * share), STROKE, ink)
 
     def _paint_closed(self, painter: QPainter) -> None:
         radii, disc, glyph, width = _CLOSED[self._look]
+        _, start, sweep = ARCS[-1]
+        sweep += (360 - sweep) * self._closing
         for radius in radii:
-            painter.setPen(pen(self._rim, STROKE))
-            outer = ARCS[-1]
-            sweep = outer.sweep + (360 - outer.sweep) * self._closing
-            arc(painter, Arc(50, 50, radius, outer.start, sweep))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._ink)
-        painter.drawEllipse(QPointF(50, 50), disc / 2, disc / 2)
+            rim = strokes.solid(self._rim)
+            strokes.arc(painter, CENTRE, radius, (start, sweep), STROKE, rim)
+        strokes.disc(painter, CENTRE, disc / 2, strokes.solid(self._ink))
         box = QRectF(50 - width / 2, 50 - width / 2, width, width)
         draw(painter, glyph, box, self._ground, _GLYPH_STROKE)
 
     def _paint_retry(self, painter: QPainter) -> None:
-        painter.setPen(pen(self._ink, STROKE))
-        for each in (*ARCS[:3], _RETRY):
-            arc(painter, each)
-        painter.drawPolyline(QPolygonF([QPointF(x, y) for x, y in _ARROW]))
+        ink = strokes.solid(self._ink)
+        for radius, start, sweep in (*ARCS[:3], _RETRY):
+            strokes.arc(painter, CENTRE, radius, (start, sweep), STROKE, ink)
+        strokes.line(painter, _ARROW, STROKE, ink)
 
     def _paint_broken(self, painter: QPainter) -> None:
-        painter.setPen(pen(self._track, STROKE))
-        for each in ARCS[2:]:
-            arc(painter, each)
-        draw(painter, "triangle", QRectF(35.5, 33.5, 29, 29), self._alarm, 2.3)
+        track = strokes.solid(self._track)
+        for radius, start, sweep in ARCS[2:]:
+            strokes.arc(painter, CENTRE, radius, (start, sweep), STROKE, track)
+        draw(painter, "triangle", QRectF(35.5, 33.5, 29, 29), self._alarm, _ALARM_STROKE)
 
     # -- properties --------------------------------------------------------------------------------
 

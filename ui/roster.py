@@ -12,7 +12,6 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
-    Qt,
     QTimer,
 )
 from PySide6.QtQml import QmlElement
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
 QML_IMPORT_NAME = "Kiosk.Facades"
 QML_IMPORT_MAJOR_VERSION = 1
+
+# Qt::DisplayRole and Qt::UserRole as numbers: naming them loads the whole of Qt's namespace.
+_DISPLAY_ROLE = 0
+_USER_ROLE = 256
 
 _BATCH_MS = 50
 # Rows told in one go; the rest waits for the next, so that a catch-up never holds up a frame.
@@ -51,13 +54,13 @@ _Key = tuple[int, int, str, str]
 class Role(IntEnum):
     """What a row tells QML, by the name in lower case."""
 
-    NAME = Qt.ItemDataRole.UserRole + 1
-    METHOD = Qt.ItemDataRole.UserRole + 2
-    STATUS = Qt.ItemDataRole.UserRole + 3
-    LABEL = Qt.ItemDataRole.UserRole + 4
-    CHIP = Qt.ItemDataRole.UserRole + 5
-    TIME = Qt.ItemDataRole.UserRole + 6
-    NEWEST = Qt.ItemDataRole.UserRole + 7
+    NAME = _USER_ROLE + 1
+    METHOD = _USER_ROLE + 2
+    STATUS = _USER_ROLE + 3
+    LABEL = _USER_ROLE + 4
+    CHIP = _USER_ROLE + 5
+    TIME = _USER_ROLE + 6
+    NEWEST = _USER_ROLE + 7
 
 
 _ROLES = frozenset(Role)
@@ -106,10 +109,10 @@ class RosterModel(QAbstractListModel):
     def roleNames(self) -> dict[int, QByteArray]:
         return {int(role): QByteArray(role.name.lower().encode()) for role in Role}
 
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+    def data(self, index: _Index, role: int = _DISPLAY_ROLE) -> object:
         if not index.isValid() or index.row() >= len(self._keys):
             return None
-        if role != Qt.ItemDataRole.DisplayRole and role not in _ROLES:
+        if role != _DISPLAY_ROLE and role not in _ROLES:
             return None
         return self._tell(role, self._rows[self._keys[index.row()][-1]])
 

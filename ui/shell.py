@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, QUrl
+from PySide6.QtCore import QCoreApplication, QObject, QTimer, QUrl
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 from PySide6.QtQml import QQmlApplicationEngine
 
 import resources
-from ui import fingertip, glyph, ring
+from ui import glyph, ring
 from ui.door import Door
 from ui.other_ways import OtherWays
 from ui.pill import Pill
@@ -30,11 +30,12 @@ QML = Path(__file__).parent / "qml"
 SCHEMES = ("light", "dark", "high")
 DEFAULT_SIZE = (1280, 800)
 
+_DEFERRED_DELETE = 52  # QEvent::DeferredDelete, without loading all the types of events
 _EMULATED = ("llvmpipe", "softpipe", "swrast")
 _FAMILIES = ["Noto Sans", "Noto Sans Arabic UI"]
 _FONTS = Path(resources.__file__).parent / "fonts"
 # Registers their QML types.
-PARTS = (glyph.Glyph, ring.Ring, fingertip.Fingertip)
+PARTS = (glyph.Glyph, ring.Ring)
 
 
 class ShellError(Exception):
@@ -52,7 +53,7 @@ def application(arguments: Sequence[str] = ()) -> QGuiApplication:
     if not _has_screen():
         raise ShellError("no screen found; to run without one, set QT_QPA_PLATFORM=offscreen")
     # Python paints the ring and the glyphs: one thread for all of it.
-    os.environ.setdefault("QSG_RENDER_LOOP", "basic")
+    os.environ["QSG_RENDER_LOOP"] = "basic"
     app = QGuiApplication(["whorl", *arguments])
     app.setApplicationName("Whorl")
     if "QT_QUICK_BACKEND" not in os.environ and not _has_gpu():
@@ -103,10 +104,26 @@ class Shell:
             },
             look,
         )
+        self._warm = False
+        self._warming = QTimer(singleShot=True, interval=0)
+        self._warming.timeout.connect(self.warm)
+        self.window.frameSwapped.connect(self._warming.start)
         if fullscreen:
             self.window.showFullScreen()
         else:
             self.window.show()
+        self._show(desk.state)
+
+    def warm(self) -> None:
+        """Make ready what the first frame does not need; comes by itself right after it."""
+        if self._warm:
+            return
+        self._warm = True
+        self.window.frameSwapped.disconnect(self._warming.start)
+        from ui import fingertip  # noqa: F401, PLC0415 - registers its type, and costs only here
+
+        _add_fonts("*Arabic*.ttf")
+        self.window.setProperty("warm", True)  # noqa: FBT003 - Qt's own signature
 
     def grab(self, path: Path | str) -> None:
         """Write what the window shows as a picture; raises OSError if that fails."""
@@ -116,12 +133,15 @@ class Shell:
     def close(self) -> None:
         """Take the window down: first the watching, then the QML, last what the QML looked at."""
         self._stop()
+        self._warming.stop()
         self.window.close()
         destroy(self._engine)
         for facade in (self.other_ways, self.pill, self.roster, self.door, self.words):
             destroy(facade)
 
     def _show(self, state: DeskState) -> None:
+        if state.outcome is not None:
+            self.warm()
         self.door.show(state)
         self.roster.show(state)
         self.pill.show(state)
@@ -154,17 +174,21 @@ def open_window(
 def destroy(thing: QObject) -> None:
     """Delete now, and not when some event loop next gets round to it."""
     thing.deleteLater()
-    QCoreApplication.sendPostedEvents(thing, QEvent.Type.DeferredDelete)
+    QCoreApplication.sendPostedEvents(thing, _DEFERRED_DELETE)
 
 
 def load_fonts() -> None:
-    """Make the shipped fonts known, once, and the default."""
+    """Make the shipped Latin fonts known, once, and the default."""
     if QGuiApplication.font().families() != _FAMILIES:
-        for path in sorted(_FONTS.glob("*.ttf")):
-            QFontDatabase.addApplicationFont(str(path))
+        _add_fonts("NotoSans-*.ttf")
         font = QFont(_FAMILIES)
         font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
         QGuiApplication.setFont(font)
+
+
+def _add_fonts(pattern: str) -> None:
+    for path in sorted(_FONTS.glob(pattern)):
+        QFontDatabase.addApplicationFont(str(path))
 
 
 def _has_screen() -> bool:

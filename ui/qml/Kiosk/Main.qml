@@ -16,11 +16,10 @@ Window {
     readonly property bool broken: door.phase === "out_of_order"
     readonly property bool covered: answering || broken || otherWays.shown
 
-    // What the first frame does not need is made ready right after it.
+    // What the first frame does not need is made ready right after it; see Shell.warm.
     property bool warm: false
 
     title: "Whorl"
-    onFrameSwapped: root.warm = true
     color: Theme.field
 
     Binding { target: Theme; property: "width"; value: root.width }
@@ -85,7 +84,7 @@ Window {
     }
     Loader {
         anchors.fill: parent
-        active: root.warm || root.answering
+        active: root.warm
         visible: root.answering
         sourceComponent: OutcomeScreen {
             door: root.door

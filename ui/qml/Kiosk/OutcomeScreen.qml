@@ -113,7 +113,8 @@ Rectangle {
 
                 y: Theme.tight
                 active: screen.door.hint === "dry"
-                sourceComponent: DryHint { }
+                // By its file: its type is known only after the first frame.
+                source: "DryHint.qml"
             }
         }
     }

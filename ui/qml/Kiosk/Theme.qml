@@ -115,7 +115,7 @@ QtObject {
     // -- places
     readonly property real doorWidth: portrait ? width : Math.round(width * (large ? 0.625 : 0.59))
     readonly property real panelTop: portrait ? Math.round(height * 0.50625) : 0
-    readonly property real panelBottom: portrait ? Math.round(height * 0.86875) : height
+    readonly property real panelBottom: portrait ? height - buttonsBottom - buttonHeight - gap : height
     readonly property real ringSize: Math.round(height * (portrait ? 0.2375 : large ? 0.37 : 0.4))
     readonly property real ringX: large || portrait ? doorWidth / 2 : margin + ringSize / 2
     readonly property real ringY: Math.round(height * (portrait ? 0.26875 : large ? 0.43 : 0.475))
