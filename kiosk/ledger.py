@@ -51,6 +51,13 @@ _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
 _Row: TypeAlias = tuple[int, int, int, bytes | None, str | None]
 _STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
+# Rows that newly stamped events may change: see `_matters`, of which this is the set-based form.
+_TOUCHED = """
+SELECT DISTINCT e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
+WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL AND (
+    e.kind IN ('override', 'retract') OR e.kind IN ('check_in', 'check_out')
+    AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL))
+"""
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
 
@@ -85,8 +92,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The hub's verdict on one pushed event: `ok`, `dup`, `quarantined` or `retry`."""
+    """The hub's verdict on one pushed event (a `Held`): `ok`, `dup`, `quarantined` or `retry`."""
 
+    seq: int
     id: str
     verdict: str
     code: str = ""
@@ -310,11 +318,32 @@ class Ledger:
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
         """Take a batch of verdicts with few statements: a long outage ends in many."""
-        final = {v.id: v for v in verdicts if v.verdict != "retry"}
-        known = self._known(list(final))
-        self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(e.seq,) for e in known])
-        judged = [(event, final[event.id]) for event in known]
+        final = {verdict.seq: verdict for verdict in verdicts if verdict.verdict != "retry"}
+        if not final:
+            return
+        span = min(final), max(final)
+        stamped = self._db.execute("SELECT seq FROM stamp WHERE seq BETWEEN ? AND ?", span)
+        before = {row[0] for row in stamped}
+        plain = [
+            _stamp(seq, verdict.envelope)
+            for seq, verdict in final.items()
+            if verdict.envelope is not None and seq not in before
+        ]
+        self._db.executemany("INSERT INTO stamp VALUES (?, ?, ?, ?, ?)", plain)
+        for session, person in self._db.execute(_TOUCHED, span) if plain else ():
+            touched.keys[session, person] = None
+        done = {row[0] for row in plain}
+        rest = {verdict.id: verdict for seq, verdict in final.items() if seq not in done}
+        judged = [(event, rest[event.id]) for event in self._known(list(rest))]
         self._put_stamps([(event, v.envelope, _code(v)) for event, v in judged], touched)
+        self._dequeue(final, span)
+
+    def _dequeue(self, seqs: Iterable[int], span: tuple[int, int]) -> None:
+        found = list(seqs)
+        if len(found) == span[1] - span[0] + 1:
+            self._db.execute("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", span)
+        else:
+            self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in found])
 
     def _known(self, ids: list[str]) -> list[_Known]:
         rows = self._db.execute(

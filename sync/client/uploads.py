@@ -137,7 +137,9 @@ class Uploads:
             large = [one for one in batch if len(one.body) > MAX_EVENT]
             _LOG.error("%d events are too large to be sent; they stay on this kiosk", len(large))
             self._busy.update(one.seq for one in large)
-            self._keep(large, [Settled(one.id, "quarantined", "too_large") for one in large])
+            self._keep(
+                large, [Settled(one.seq, one.id, "quarantined", "too_large") for one in large]
+            )
         return good
 
     async def _push(self, batch: list[Held]) -> None:
@@ -182,7 +184,7 @@ class Uploads:
     def _settle(self, pairs: list[tuple[Held, Verdict]]) -> None:
         if not pairs:
             return
-        settled = [Settled(h.id, v.verdict, v.code, v.envelope) for h, v in pairs]
+        settled = [Settled(h.seq, h.id, v.verdict, v.code, v.envelope) for h, v in pairs]
         for held, verdict in pairs:
             if verdict.verdict == "quarantined":
                 _LOG.warning("the hub set event %s apart: %s", held.id, verdict.code)

@@ -27,7 +27,7 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as serve_websockets
 
-from kiosk.clock import SystemClock
+from kiosk.clock import Anchor, SystemClock
 from kiosk.model import Kind, Session
 from kiosk.store import Draft, Store
 from sync.client import SyncClient
@@ -69,8 +69,13 @@ def run() -> list[Line]:
 
 
 def _fill(path: Path) -> None:
-    """A kiosk's database after a long outage: some sessions, a check-in of everybody in each."""
-    store = Store.open(path, org=_PLACE[0], site=_PLACE[1], clock=SystemClock(), zone="UTC")
+    """A kiosk's database after an outage: some sessions, a check-in of everybody in each.
+
+    The outage began after a first contact in this boot, as an outage does.
+    """
+    clock = SystemClock()
+    store = Store.open(path, org=_PLACE[0], site=_PLACE[1], clock=clock, zone="UTC")
+    store.save_anchor(Anchor(clock.boot, clock.ticks(), clock.wall(), 1_000_000)).result()
     people = EVENTS // SESSIONS
     for number in range(SESSIONS):
         id_ = f"0f8fad5b-d9cb-469f-a165-70867728950{number}"

@@ -32,9 +32,9 @@ from kiosk.model import (
     Session,
     Status,
 )
-from kiosk.store import Settled, Slot
+from kiosk.store import Slot
 from tests.fakes import NOON
-from tests.kiosk.test_store import check_in, encode_event, envelope, foreign
+from tests.kiosk.test_store import check_in, encode_event, envelope, foreign, told
 
 PEOPLE = [
     Person("ann", "Ann", "Lee", code="1001"),
@@ -312,7 +312,7 @@ async def test_a_quarantined_own_event_takes_the_row_back(door):
     await door.finger(0)
     event = door.store.row_events(door.desk.state.session.id, "ann")[0]
     apart = envelope(verdict="quarantined", code="revoked")
-    door.store.settle([Settled(event.id, "quarantined", "revoked", apart)]).result()
+    door.store.settle([told(door.store, event, "quarantined", "revoked", apart)]).result()
     await door.until(lambda: door.row("ann").status is Status.EXPECTED)
 
 

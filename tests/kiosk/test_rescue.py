@@ -7,9 +7,9 @@ import pytest
 from kiosk.model import decode_event
 from kiosk.rescue import open_store as open_or_rescue
 from kiosk.rescue import rescue_note
-from kiosk.store import Settled, Slot
+from kiosk.store import Slot
 from tests.fakes import NOON
-from tests.kiosk.test_store import check_in
+from tests.kiosk.test_store import check_in, told
 
 PLACE = {"org": "club", "site": "hall", "zone": "UTC"}
 
@@ -53,7 +53,7 @@ def test_a_file_of_garbage_is_moved_aside_with_its_date_and_told(tmp_path, rescu
 def test_unsent_events_and_slots_are_carried_over(tmp_path, rescued, open_store):
     old = open_store()
     events = [old.record(check_in(f"p{n:03}")).result() for n in range(300)]
-    old.settle([Settled(event.id, "ok") for event in events[:100]]).result()
+    old.settle([told(old, event, "ok") for event in events[:100]]).result()
     old.set_slot(Slot("sensor", 1, "p001", "active", NOON)).result()
     old.close()
     # Damage an index page only: the tables themselves can still be read to the end.

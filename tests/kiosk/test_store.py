@@ -59,6 +59,12 @@ def envelope(offset=1, low=NOON, **more):
     return Envelope(epoch="e1", offset=offset, received=low + NS, low=low, high=low, **more)
 
 
+def told(store, event, verdict, code="", stamp=None):
+    """The hub's verdict on an event, as the line would hand it in."""
+    seq = store._read("SELECT seq FROM event WHERE id = ?", (event.id,))[0][0]
+    return Settled(seq, event.id, verdict, code, stamp)
+
+
 def test_a_check_in_is_event_outbox_and_row_at_once(store):
     event = store.record(check_in()).result()
     assert [held.id for held in store.pending()] == [event.id]
@@ -132,10 +138,10 @@ def test_verdicts_empty_the_outbox_except_retry(store):
     events = store.record_many([check_in(name) for name in ("a", "b", "c", "d")]).result()
     store.settle(
         [
-            Settled(events[0].id, "ok", envelope=envelope(1)),
-            Settled(events[1].id, "dup", envelope=envelope(2)),
-            Settled(events[2].id, "quarantined", "org"),
-            Settled(events[3].id, "retry", "disk"),
+            told(store, events[0], "ok", stamp=envelope(1)),
+            told(store, events[1], "dup", stamp=envelope(2)),
+            told(store, events[2], "quarantined", "org"),
+            told(store, events[3], "retry", "disk"),
         ]
     ).result()
     assert [held.id for held in store.pending()] == [events[3].id]
@@ -144,7 +150,7 @@ def test_verdicts_empty_the_outbox_except_retry(store):
 
 def test_an_envelope_brings_the_hubs_interval_into_the_row(store):
     event = store.record(check_in()).result()
-    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON - 60 * NS))]).result()
+    store.settle([told(store, event, "ok", stamp=envelope(low=NOON - 60 * NS))]).result()
     (row,) = store.attendance("evening")
     assert row.arrival == (NOON - 60 * NS, NOON - 60 * NS)
 
@@ -152,7 +158,7 @@ def test_an_envelope_brings_the_hubs_interval_into_the_row(store):
 def test_a_quarantined_envelope_takes_the_row_back(store):
     event = store.record(check_in()).result()
     apart = envelope(verdict="quarantined", code="revoked")
-    store.settle([Settled(event.id, "quarantined", "revoked", apart)]).result()
+    store.settle([told(store, event, "quarantined", "revoked", apart)]).result()
     (row,) = store.attendance("evening")
     assert row.status is Status.EXPECTED
     assert store.quarantined() == 1
@@ -226,7 +232,7 @@ def test_pending_pages_by_bytes_and_count(store):
 
 def test_a_restored_hub_is_offered_events_again(store):
     events = store.record_many([check_in(f"p{n}") for n in range(3)]).result()
-    store.settle([Settled(event.id, "ok") for event in events]).result()
+    store.settle([told(store, event, "ok") for event in events]).result()
     assert store.held()[0] == 0
     assert store.reoffer(store.identity.incarnation, above=1).result() == 2
     assert [held.id for held in store.pending()] == [event.id for event in events[1:]]
@@ -244,7 +250,7 @@ def test_an_anchor_repairs_the_times_of_its_boot(open_store):
     # The hub times what came before the contact, from the same anchor by the same function.
     low, high = effective(before.wall, before.boot, before.ticks, anchor)
     stamped = Envelope("e1", 1, NOON + NS, low, high)
-    store.settle([Settled(before.id, "ok", envelope=stamped)]).result()
+    store.settle([told(store, before, "ok", stamp=stamped)]).result()
     rows = {row.person: row.arrival for row in store.attendance("evening")}
     assert rows["ann"] == (low, high)
     assert low <= NOON - 10 * NS <= high
@@ -256,14 +262,14 @@ def test_a_scan_timed_alike_by_the_hub_does_not_disturb_its_row(store):
     event = store.record(check_in()).result()
     heard = []
     store.on_commit(heard.append)
-    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON))]).result()
-    store.settle([Settled(event.id, "ok", envelope=envelope(low=NOON - NS))]).result()
+    store.settle([told(store, event, "ok", stamp=envelope(low=NOON))]).result()
+    store.settle([told(store, event, "ok", stamp=envelope(low=NOON - NS))]).result()
     assert [len(change.rows) for change in heard] == [0, 1]
 
 
 def test_what_the_hub_kept_apart_without_an_envelope_no_longer_counts(store):
     event = store.record(check_in()).result()
-    store.settle([Settled(event.id, "quarantined", "hash")]).result()
+    store.settle([told(store, event, "quarantined", "hash")]).result()
     assert store.attendance("evening")[0].status is Status.EXPECTED
 
 
