@@ -431,10 +431,8 @@ class Ledger:
 def entries_of(db: sqlite3.Connection, session: str, people: list[str]) -> dict[str, list[Entry]]:
     """What rows of one session are folded from, each in the order it was written here."""
     found = db.execute(
-        "SELECT e.person, e.kind, e.body, coalesce(s.low, e.low), coalesce(s.high, e.high),"
-        " s.envelope FROM event e LEFT JOIN stamp s ON s.seq = e.seq WHERE e.session = ?"
-        " AND e.person IN (SELECT value FROM json_each(?)) AND s.quarantined IS NULL"
-        " ORDER BY e.seq",
+        "SELECT person, kind, body, low, high, envelope FROM entry WHERE session = ?"
+        " AND person IN (SELECT value FROM json_each(?)) AND quarantined IS NULL ORDER BY seq",
         (session, _JSON.encode(people).decode()),
     )
     rows: dict[str, list[Entry]] = {person: [] for person in people}

@@ -43,6 +43,13 @@ CREATE TABLE stamp (
 );
 CREATE INDEX stamp_quarantined ON stamp (seq) WHERE quarantined IS NOT NULL;
 
+-- Both together: the interval is the hub's where there is one.
+CREATE VIEW entry AS
+SELECT e.seq, e.id, e.device, e.incarnation, e.kseq, e.kind, e.session, e.person,
+    coalesce(s.low, e.low) AS low, coalesce(s.high, e.high) AS high, e.body, s.envelope,
+    s.quarantined
+FROM event e LEFT JOIN stamp s ON s.seq = e.seq;
+
 -- What the hub has not settled yet; seq is the event's.
 CREATE TABLE outbox (seq INTEGER PRIMARY KEY);
 

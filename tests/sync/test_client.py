@@ -62,7 +62,7 @@ async def test_what_was_recorded_offline_is_drained_once_there_is_a_hub(path, tm
             assert one.status.last_exchange is not None
         assert held_by(path) == ids
         assert LinkState.SYNCING in one.states
-        assert one.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+        assert one.rows("SELECT count(*) FROM entry WHERE envelope IS NULL") == [(0,)]
 
 
 async def test_a_check_in_while_online_goes_at_once(path, tmp_path):
@@ -109,7 +109,7 @@ async def test_a_hub_killed_in_mid_drain_gets_everything_once_when_it_is_back(pa
             finally:
                 end(second)
             assert sorted(held_by(path)) == sorted(ids)
-            assert one.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+            assert one.rows("SELECT count(*) FROM entry WHERE envelope IS NULL") == [(0,)]
     finally:
         end(first)
 
@@ -200,7 +200,7 @@ async def test_anchors_repair_the_times_of_a_kiosk_with_a_wrong_clock(path, tmp_
         one.client.start()
         try:
             await one.settled()
-            ((low, high),) = one.rows("SELECT low, high FROM event")
+            ((low, high),) = one.rows("SELECT low, high FROM entry")
             assert low <= hub_clock.now - 60 * NS <= high
             assert high - low < NS
             assert [a.boot for a in one.store.anchors()] == ["boot-1"]
@@ -225,9 +225,9 @@ async def test_two_kiosks_come_to_hold_the_same(path, tmp_path):
                 await one.settled()
                 await until(lambda one=one: len(one.rows(query)) == 240)
                 assert {row[0] for row in one.rows(query)} == {*mine, *yours}
-            whole = "SELECT id, envelope FROM event ORDER BY id"
+            whole = "SELECT id, envelope FROM entry ORDER BY id"
             await until(lambda: a.rows(whole) == b.rows(whole))
-            assert a.rows("SELECT count(*) FROM event WHERE envelope IS NULL") == [(0,)]
+            assert a.rows("SELECT count(*) FROM entry WHERE envelope IS NULL") == [(0,)]
             assert a.store.attendance("s1")
 
 
