@@ -6,7 +6,7 @@ SensorError
     ConfirmationError (the module answered, with a code that is not 00):
         NoFinger, ImageQuality (TooDry, TooWet, TooMessy, TooFewFeatures), EnrolMismatch,
         TemplateNotFound, SlotOutOfRange, LibraryFull, WrongPassword, PasswordRequired,
-        FlashError, Refused
+        FlashError, SensorFaulty, Refused
     BindingError: SensorIdentityMismatch, LibraryMismatch
     EnrolmentError: AlreadyEnrolled, SlotInUse, EnrolmentUnverified, EnrolmentTimeout
 """
@@ -18,7 +18,9 @@ from typing import ClassVar, Literal
 
 from drivers import codes
 
+SENSOR_ERROR = 0x29  # R503 manual
 Quality = Literal["dry", "wet", "smudged", "partial", "lifted"]
+Mismatch = Literal["blank", "foreign", "behind", "ahead", "weak"]
 
 
 class SensorError(Exception):
@@ -200,6 +202,13 @@ class FlashError(ConfirmationError):
     advice = "Try once more; if it fails again the reader must be replaced."
 
 
+class SensorFaulty(ConfirmationError):
+    """The module's own check says that its sensor is broken (R503, 0x29)."""
+
+    sentence = "The fingerprint reader is broken."
+    advice = "Let people in by code, and have the reader replaced."
+
+
 class Refused(ConfirmationError):
     """Any other code."""
 
@@ -215,10 +224,20 @@ class BindingError(SensorError):
 
 
 class SensorIdentityMismatch(BindingError):
-    """The stamp on the sensor belongs to another sensor."""
+    """This is not the sensor, or not the library, that the records speak of; `why` says how.
+
+    `blank`: no stamp; `foreign`: another stamp; `behind` and `ahead`: our stamp, but the library
+    is older or newer than the records; `weak`: a sensor without a stamp whose library differs.
+    """
 
     sentence = "This is a different fingerprint reader."
     advice = "Plug the old reader in again, or let an administrator adopt this one."
+
+    def __init__(self, why: Mismatch, detail: str, found: str = "", expected: str = "") -> None:
+        self.why = why
+        self.found = found
+        self.expected = expected
+        super().__init__(detail)
 
 
 class LibraryMismatch(BindingError):
@@ -289,6 +308,7 @@ _BY_CODE: dict[int, type[ConfirmationError]] = {
     codes.FLASH_ERROR: FlashError,
     codes.LIBRARY_FULL: LibraryFull,
     codes.PASSWORD_NEEDED: PasswordRequired,
+    SENSOR_ERROR: SensorFaulty,
 }
 
 

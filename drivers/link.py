@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import serial
 
@@ -29,6 +29,9 @@ from drivers.errors import (
     UnexpectedReply,
 )
 from drivers.packets import DEFAULT_ADDRESS, Decoder, Fault, FaultKind, Packet, PacketKind, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 # termios.error is no OSError, and a port that vanishes can turn pyserial's descriptor into None.
 _LOST = (OSError, termios.error, TypeError, ValueError)
@@ -78,6 +81,10 @@ class Link:
         self._poll.register(self._wake_read, select.POLLIN)
 
     @property
+    def baudrate(self) -> int:
+        return self._serial.baudrate
+
+    @property
     def closed(self) -> bool:
         return self._fd < 0
 
@@ -112,7 +119,7 @@ class Link:
         """Send one data or end packet; the module does not acknowledge these."""
         self._write(encode(Packet(kind, content, self.address)))
 
-    def receive(self, seconds: float, addresses: tuple[int, ...] = ()) -> Packet:
+    def receive(self, seconds: float, addresses: Container[int] = ()) -> Packet:
         """The next packet from our module (or from one of `addresses`).
 
         Noise and other modules' packets are skipped. Raises ResponseTimeout when the deadline or,

@@ -1,194 +1,154 @@
-"""ZFM, R30x and AS608 sensors: pyfingerprint's commands over our own link and error tree.
-
-pyfingerprint 1.5 keeps its command logic; the two private methods that touch the wire are
-replaced here, because the originals lose step with the module and believe stale replies.
-"""
+"""ZFM, R30x, AS608 and R503 sensors: every command, each safe to lose the answer of."""
 
 from __future__ import annotations
 
-import contextlib
-import struct
-import time
-from typing import TYPE_CHECKING, Self
-
-from pyfingerprint.pyfingerprint import PyFingerprint
+import logging
+from typing import TYPE_CHECKING
 
 from drivers import codes
+from drivers import commands as c
 from drivers import profiles as p
 from drivers.errors import (
+    Cancelled,
+    Disconnected,
     LibraryFull,
+    PasswordRequired,
     ProtocolError,
+    Refused,
     ResponseTimeout,
+    SensorError,
     SlotOutOfRange,
-    UnexpectedReply,
-    confirmation_error,
+    WrongPassword,
 )
-from drivers.link import Link
+from drivers.exchange import SYNC_TRY, Exchange
+from drivers.extras import Effect, ProductInfo
 from drivers.packets import DEFAULT_ADDRESS, PacketKind
+from drivers.ports import resolve_port
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
+    from drivers.extras import Light
     from drivers.profiles import Profile
 
-Parameters = tuple[int, int, int, int, int, int, int]
-
-# Seconds a module may think before its acknowledgement; not listed: `_DEADLINE`.
-_DEADLINE = 1.0
-_DEADLINES = {
-    p.GEN_IMAGE: 2.0,
-    p.IMAGE_TO_TEMPLATE: 2.0,
-    p.STORE: 2.0,
-    p.DELETE_CHAR: 2.0,
-    p.WRITE_NOTEPAD: 2.0,
-    p.EMPTY: 5.0,
-}
-_SEARCH_FLOOR = 3.0
-_SEARCH_EACH = 0.01
-_BOOT_WAIT = 1.0
-_BOOT_TRY = 0.3
-_SYNC_TRIES = 3
-_SYNC_TRY = 0.5
-# A whole image may still be on its way when the link is told to get into step again.
-_STALE_REPLIES = 400
-
-# Bytes of a successful acknowledgement, code included; not listed: the code alone.
-_SHAPES = {
-    p.MATCH: 3,
-    p.SEARCH: 5,
-    p.READ_SYS_PARA: 17,
-    p.GET_RANDOM: 5,
-    p.READ_NOTEPAD: 1 + p.NOTEPAD_PAGE,
-    p.TEMPLATE_COUNT: 3,
-    p.READ_INDEX: 33,
-}
-# Refusals that pyfingerprint turns into a return value; all others are raised from here.
-_RETURNED = {
-    p.VERIFY_PASSWORD: codes.WRONG_PASSWORD,
-    p.GEN_IMAGE: codes.NO_FINGER,
-    p.REG_MODEL: codes.MERGE_FAILED,
-    p.SEARCH: codes.NOT_FOUND,
-    p.DELETE_CHAR: codes.DELETE_FAILED,
-    p.EMPTY: codes.CLEAR_FAILED,
-    p.MATCH: codes.NO_MATCH,
-}
-_STREAMED = frozenset({p.UP_CHAR, p.UP_IMAGE})
-# Modules drop data packets that follow each other without a pause.
-_DATA_PAUSE = 0.005
-_STREAM = frozenset({PacketKind.DATA, PacketKind.END})
+_LOG = logging.getLogger(__name__)
+# After these nobody knows whether the module has done what it was told.
+_UNCERTAIN = (ResponseTimeout, ProtocolError)
+_BAUDRATE, _PACKET_SIZE = 4, 6
+# With 256 bytes to a packet uploads are known to fail on R30x clones.
+_SAFE_PACKET_CODE = 2
 
 
-class ZfmSensor(PyFingerprint):
+class ZfmSensor(Exchange):
     """One module, ready for use from one thread at a time.
 
     Inherits every public method of pyfingerprint 1.5; where that raises bare Exceptions or sits
-    silent, this raises `drivers.errors.SensorError`s, each within its command's deadline. After a
-    failed exchange the next command first re-synchronises. `captures` counts the images taken.
+    silent, this raises `drivers.errors.SensorError`s, each within its command's deadline. A command
+    that changes the module is never sent twice: if its answer is lost, what the module holds is
+    read back, and the command counts as done if that shows it. `captures` counts the images taken.
     """
 
-    def __init__(
-        self,
-        port: str,
-        baudRate: int = 57_600,  # noqa: N803 - pyfingerprint's name
-        address: int = DEFAULT_ADDRESS,
-        password: int = 0,
-        profile: Profile | None = None,
-    ) -> None:
-        """Open the port; `profile` is needed only for a module without ReadSysPara (R308).
-
-        Raises PortMissing, PortBusy, PortForbidden or Disconnected. The module itself is not
-        spoken to: `handshake` does that, and `open_zfm` both.
-        """
-        self._link = Link(port, baudRate, address)
-        self._PyFingerprint__address = address
-        self._PyFingerprint__password = password
-        self._fixed = _fixed_parameters(profile, address, baudRate)
-        self._parameters: Parameters | None = self._fixed
-        self._instruction = 0
-        self._streaming = False
-        self._answering: tuple[int, ...] = ()
-        self.captures = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the port back; safe to call twice."""
-        self._link.close()
-
-    def cancel(self) -> None:
-        """End the exchange in hand, or the next one, with Cancelled; from any thread."""
-        self._link.cancel()
-
-    def handshake(self) -> None:
-        """Wait for the module to boot, verify the password, read the parameters.
-
-        Raises WrongPassword, ResponseTimeout if nothing answers, or any other SensorError.
-        """
-        deadline = time.monotonic() + _BOOT_WAIT
-        while True:
-            try:
-                self._verify(_BOOT_TRY)
-                break
-            except (ResponseTimeout, ProtocolError):
-                if time.monotonic() >= deadline:
-                    raise
-                self._link.settle()
-        self._synchronise()
-
-    @property
-    def port(self) -> str:
-        return self._link.port
+    captures = 0
+    _lacks: frozenset[int] = frozenset()
 
     @property
     def capacity(self) -> int:
         """How many templates the library holds."""
         return self.getSystemParameters()[2]
 
-    def find(self) -> tuple[int, int] | None:
-        """(slot, comparison score) of the template that fits CharBuffer1, or None."""
-        slot, score = self.searchTemplate()
-        return None if slot < 0 else (slot, score)
+    @property
+    def model(self) -> str:
+        """The profile's name, or what the module calls itself, or its system id and capacity."""
+        if self.profile is not None:
+            return self.profile.name
+        if (info := self.product_info()) is not None and info.model:
+            return info.model.lower()
+        _, system, capacity, *_ = self.getSystemParameters()
+        return f"zfm-{system:04x}-{capacity}"
+
+    def find(self, start: int = 0, count: int = 0, *, fast: bool = False) -> tuple[int, int] | None:
+        """(slot, comparison score) of the template that fits CharBuffer1, or None.
+
+        Searches `count` slots from `start`, 0 for the rest of the library. `fast` uses
+        HiSpeedSearch (R30x manual, 0x1B) where the module has it.
+        """
+        where = b"\x01" + _words(start, count or self.capacity - start)
+        reply = self._optional(bytes((p.HI_SPEED_SEARCH,)) + where) if fast else None
+        reply = reply or self._exchange(bytes((p.SEARCH,)) + where)
+        if reply[0] != codes.OK:
+            # What some modules send behind "not found" is no slot.
+            return None
+        return int.from_bytes(reply[1:3], "big"), int.from_bytes(reply[3:5], "big")
+
+    # -- what pyfingerprint lacks ------------------------------------------------------------------
 
     def read_notepad(self, page: int) -> bytes:
         """One page of 32 bytes; raises Refused where there is none (R30x manual, 0x19)."""
-        return self._exchange(bytes((p.READ_NOTEPAD, page)))[1:]
+        return self.exchange(bytes((p.READ_NOTEPAD, page)))
 
     def write_notepad(self, page: int, data: bytes) -> None:
         """Overwrite one page, padded to 32 bytes with zeros (R30x manual, 0x18)."""
         if len(data) > p.NOTEPAD_PAGE:
             raise ValueError(f"a notepad page holds {p.NOTEPAD_PAGE} bytes, not {len(data)}")
-        self._exchange(bytes((p.WRITE_NOTEPAD, page)) + data.ljust(p.NOTEPAD_PAGE, b"\0"))
+        whole = data.ljust(p.NOTEPAD_PAGE, b"\0")
+        try:
+            self.exchange(bytes((p.WRITE_NOTEPAD, page)) + whole)
+        except _UNCERTAIN as error:
+            self._unless(error, lambda: self.read_notepad(page) == whole)
+
+    def ping(self) -> None:
+        """Ask whether the module is there: HandShake (R503, 0x40) or VfyPwd; raises SensorError."""
+        if self._optional(bytes((c.HANDSHAKE,))) is None and not self.verifyPassword():
+            raise WrongPassword(codes.WRONG_PASSWORD, "the module's password has changed")
+
+    def check_sensor(self) -> bool:
+        """Whether the module can say that its sensor is sound (R503, 0x36); SensorFaulty if not."""
+        return self._optional(bytes((c.CHECK_SENSOR,))) is not None
+
+    def product_info(self) -> ProductInfo | None:
+        """What the module says of itself (R503, 0x3C); None where it cannot."""
+        reply = self._optional(bytes((c.PRODUCT_INFO,)))
+        return None if reply is None else ProductInfo.parse(reply[1:])
+
+    def soft_reset(self) -> bool:
+        """Restart the module and shake hands again (R503, 0x3D); False where it cannot."""
+        if self._optional(bytes((c.SOFT_RESET,))) is None:
+            return False
+        self.link.settle()
+        self.handshake()
+        return True
+
+    def show(self, light: Light) -> bool:
+        """Set the ring, or the backlight of models that have only that; whether it was done.
+
+        Best effort: a refusal or a lost answer is not raised, and not asked for again on this
+        line. Raises Disconnected and Cancelled like any other command.
+        """
+        plain = c.CLOSE_LED if light.effect is Effect.OFF else c.OPEN_LED
+        for command in (light.command(), bytes((plain,))):
+            try:
+                if self._optional(command) is not None:
+                    return True
+            except (Refused, ProtocolError) as error:
+                self._lacks |= {command[0]}
+                _LOG.info("no light by %#04x: %s", command[0], error)
+        return False
+
+    def send_template(self, buffer: int, data: bytes) -> None:
+        """DownChar: put a template's bytes into character buffer `buffer` (1 or 2).
+
+        A module set to packets of 256 bytes is set to 128 first. Nothing acknowledges the data:
+        read them back before they are relied upon.
+        """
+        if self.getSystemParameters()[5] > _SAFE_PACKET_CODE:
+            self.setSystemParameter(_PACKET_SIZE, _SAFE_PACKET_CODE)
+        size = self.getMaxPacketSize()
+        self.exchange(bytes((p.DOWN_CHAR, buffer)))
+        for start in range(0, len(data), size):
+            last = start + size >= len(data)
+            self._send_data(PacketKind.END if last else PacketKind.DATA, data[start : start + size])
 
     # -- pyfingerprint's methods, made safe --------------------------------------------------------
-
-    def getSystemParameters(self) -> Parameters:  # noqa: N802 - pyfingerprint's name
-        """As inherited, but asked for once: they change only through `setSystemParameter`."""
-        if self._parameters is None:
-            self._parameters = super().getSystemParameters()
-        return self._parameters
-
-    def setSystemParameter(self, parameterNumber: int, parameterValue: int) -> bool:  # noqa: N802, N803 - pyfingerprint's names
-        """As inherited; after a change of baud rate the link follows the module."""
-        done = super().setSystemParameter(parameterNumber, parameterValue)
-        self._parameters = self._fixed
-        if parameterNumber == 4:
-            self._link.set_baudrate(9600 * parameterValue)
-        return done
-
-    def setAddress(self, newAddress: int) -> bool:  # noqa: N802, N803 - pyfingerprint's names
-        """As inherited; the link speaks to the new address from then on."""
-        self._answering = (newAddress, self._link.address)
-        try:
-            done = super().setAddress(newAddress)
-        finally:
-            self._answering = ()
-        self._link.address = newAddress
-        self._parameters = self._fixed
-        return done
 
     def readImage(self) -> bool:  # noqa: N802 - pyfingerprint's name
         """As inherited; counted in `captures` if there was a finger."""
@@ -202,7 +162,76 @@ class ZfmSensor(PyFingerprint):
         slot = self._first_free() if positionNumber == -1 else positionNumber
         if not 0 <= slot < self.capacity:
             raise SlotOutOfRange(codes.OUT_OF_RANGE, f"slot {slot} of {self.capacity}")
-        return super().storeTemplate(slot, charBufferNumber)
+        try:
+            return super().storeTemplate(slot, charBufferNumber)
+        except _UNCERTAIN as error:
+            self._unless(error, lambda: self._slot_holds_buffer(slot, charBufferNumber))
+            return slot
+
+    def deleteTemplate(self, positionNumber: int, count: int = 1) -> bool:  # noqa: N802, N803 - pyfingerprint's names
+        """As inherited."""
+        try:
+            return super().deleteTemplate(positionNumber, count)
+        except _UNCERTAIN as error:
+            wanted = range(positionNumber, positionNumber + count)
+            self._unless(error, lambda: not any(map(self.holds, wanted)))
+            return True
+
+    def clearDatabase(self) -> bool:  # noqa: N802 - pyfingerprint's name
+        """As inherited."""
+        try:
+            return super().clearDatabase()
+        except _UNCERTAIN as error:
+            self._unless(error, lambda: self.getTemplateCount() == 0)
+            return True
+
+    def setPassword(self, newPassword: int) -> bool:  # noqa: N802, N803 - pyfingerprint's names
+        """As inherited."""
+        old: int = self._PyFingerprint__password
+        try:
+            return super().setPassword(newPassword)
+        except _UNCERTAIN as error:
+            self._unless(error, lambda: self._answers(self._use_password, newPassword, old))
+            return True
+
+    def setAddress(self, newAddress: int) -> bool:  # noqa: N802, N803 - pyfingerprint's names
+        """As inherited; the link speaks to the new address from then on."""
+        old = self.link.address
+        self._answering = (newAddress, old)
+        try:
+            super().setAddress(newAddress)
+            self._use_address(newAddress)
+        except _UNCERTAIN as error:
+            self._answering = ()
+            self._unless(error, lambda: self._answers(self._use_address, newAddress, old))
+        finally:
+            self._answering = ()
+            self._parameters = self._fixed
+        return True
+
+    def setSystemParameter(self, parameterNumber: int, parameterValue: int) -> bool:  # noqa: N802, N803 - pyfingerprint's names
+        """As inherited; after a change of baud rate the link follows the module."""
+        old = self.link.baudrate
+        try:
+            super().setSystemParameter(parameterNumber, parameterValue)
+            if parameterNumber == _BAUDRATE:
+                self.link.set_baudrate(9600 * parameterValue)
+        except _UNCERTAIN as error:
+            if parameterNumber == _BAUDRATE:
+                rates = 9600 * parameterValue, old
+                self._unless(error, lambda: self._answers(self.link.set_baudrate, *rates))
+            else:
+                self._unless(error, lambda: self._fresh(parameterNumber) == parameterValue)
+        finally:
+            self._parameters = self._fixed
+        return True
+
+    def holds(self, slot: int) -> bool:
+        """Whether the module's index table says that `slot` holds a template."""
+        page, bit = divmod(slot, 256)
+        return self.getTemplateIndex(page)[bit]
+
+    # -- inside ------------------------------------------------------------------------------------
 
     def _first_free(self) -> int:
         for page in range(-(-self.capacity // 256)):
@@ -211,113 +240,83 @@ class ZfmSensor(PyFingerprint):
                     return page * 256 + bit
         raise LibraryFull(codes.LIBRARY_FULL, f"all {self.capacity} slots are in use")
 
-    # -- the wire ----------------------------------------------------------------------------------
+    def _optional(self, content: bytes) -> bytes | None:
+        """The answer, code first, to an instruction of some models only; None where it is unknown.
 
-    def _PyFingerprint__writePacket(self, packetType: int, packetPayload: Sequence[int]) -> None:  # noqa: N802, N803 - pyfingerprint's names
-        content = bytes(packetPayload)
-        if packetType != PacketKind.COMMAND:
-            time.sleep(_DATA_PAUSE)
-            self._link.data(PacketKind(packetType), content)
-            return
-        if self._link.suspect:
-            self._link.settle()
-            self._synchronise()
-        self._begin(content)
-
-    def _PyFingerprint__readPacket(self) -> tuple[int, bytes]:  # noqa: N802 - pyfingerprint's name
-        link, instruction = self._link, self._instruction
-        packet = link.receive(self._deadline(), self._answering)
-        if self._streaming:
-            if packet.kind not in _STREAM:
-                raise UnexpectedReply(f"{packet.kind.name} where data was due")
-            if packet.kind is PacketKind.END:
-                link.done()
-            return packet.kind, packet.content
-        if packet.kind is not PacketKind.ACK:
-            raise UnexpectedReply(f"{packet.kind.name} in answer to instruction {instruction:#04x}")
-        code = packet.content[0]
-        if code == codes.OK:
-            if len(packet.content) != _SHAPES.get(instruction, 1):
-                raise UnexpectedReply(
-                    f"{len(packet.content)} bytes in answer to instruction {instruction:#04x}"
-                )
-            self._streaming = instruction in _STREAMED
-            if not self._streaming:
-                link.done()
-            return packet.kind, packet.content
-        link.done()
-        if _RETURNED.get(instruction) != code:
-            raise confirmation_error(code, instruction)
-        return packet.kind, packet.content
-
-    def _begin(self, content: bytes) -> None:
-        self._instruction = content[0]
-        self._streaming = False
-        self._link.command(content)
-
-    def _verify(self, seconds: float) -> None:
-        """VfyPwd, by itself: it must work before the link is in step."""
-        password: int = self._PyFingerprint__password
-        self._begin(bytes((p.VERIFY_PASSWORD,)) + password.to_bytes(4, "big"))
-        packet = self._link.receive(seconds)
-        if packet.kind is not PacketKind.ACK or len(packet.content) != 1:
-            raise UnexpectedReply("not what VfyPwd is answered with")
-        self._link.done()
-        if packet.content[0] != codes.OK:
-            raise confirmation_error(packet.content[0], p.VERIFY_PASSWORD)
-
-    def _synchronise(self) -> None:
-        """Get into step by ReadSysPara, whose answer has a length like no other's.
-
-        Shorter acknowledgements that come first are late ones; 0x0E says that the module gave up
-        a download, and swallowed the command with it.
+        What is unknown once is not asked again. 0x01 also means a damaged command: asked twice.
         """
-        for _ in range(_SYNC_TRIES - 1):
-            with contextlib.suppress(ResponseTimeout, ProtocolError):
-                self._read_parameters()
-                return
-            # A module that is still busy with the last command has not heard this one.
-            self._link.settle()
-        self._read_parameters()
+        if content[0] in self._lacks:
+            return None
+        for _ in range(2):
+            try:
+                return self._exchange(content)
+            except ResponseTimeout:
+                break
+            except Refused as refusal:
+                if refusal.code == codes.UNSUPPORTED:
+                    break
+                if refusal.code != codes.PACKET_ERROR:
+                    raise
+        self._lacks |= {content[0]}
+        return None
 
-    def _read_parameters(self) -> None:
-        if self._fixed is not None:
-            self._verify(_SYNC_TRY)
-            return
-        self._begin(bytes((p.READ_SYS_PARA,)))
-        for _ in range(_STALE_REPLIES):
-            packet = self._link.receive(_SYNC_TRY)
-            code = packet.content[0]
-            if packet.kind is not PacketKind.ACK:
+    def _unless(self, error: SensorError, obeyed: Callable[[], bool]) -> None:
+        """Raise `error`, unless reading back shows that the command was obeyed all the same."""
+        try:
+            done = obeyed()
+        except (Cancelled, Disconnected, PasswordRequired):
+            raise
+        except SensorError as another:
+            _LOG.warning("reading back failed as well: %s", another)
+            done = False
+        if not done:
+            raise error
+        _LOG.warning("an answer was lost (%s), but the module had obeyed", error)
+
+    def _slot_holds_buffer(self, slot: int, buffer: int) -> bool:
+        """Whether `slot` holds what `buffer` holds; overwrites the other buffer."""
+        if not self.holds(slot):
+            return False
+        stored, other = self.downloadCharacteristics(buffer), 3 - buffer
+        self.loadTemplate(slot, other)
+        return self.downloadCharacteristics(other) == stored
+
+    def _fresh(self, parameter: int) -> int:
+        self._parameters = None
+        return self.getSystemParameters()[{5: 3, 6: 5}[parameter]]
+
+    def _use_password(self, password: int) -> None:
+        self._PyFingerprint__password = password
+
+    def _use_address(self, address: int) -> None:
+        self._PyFingerprint__address = self.link.address = address
+
+    def _answers(self, use: Callable[[int], object], new: int, old: int) -> bool:
+        """Whether the module answers to `new`; if not, `old` is used again."""
+        for value in (new, old, new):
+            use(value)
+            self.link.settle()
+            try:
+                self._verify(SYNC_TRY)
+            except (ResponseTimeout, ProtocolError, WrongPassword):
                 continue
-            if code == codes.DATA_FAILED:
-                self._begin(bytes((p.READ_SYS_PARA,)))
-            elif code == codes.OK and len(packet.content) == _SHAPES[p.READ_SYS_PARA]:
-                self._parameters = _parameters(packet.content)
-                self._link.done()
-                return
-            elif code == codes.PASSWORD_NEEDED:
-                self._link.done()
-                raise confirmation_error(code, p.READ_SYS_PARA)
-        raise UnexpectedReply("nothing that came was an answer to ReadSysPara")
-
-    def _exchange(self, content: bytes) -> bytes:
-        """One command of our own; the acknowledgement's content."""
-        self._PyFingerprint__writePacket(PacketKind.COMMAND, content)
-        return self._PyFingerprint__readPacket()[1]
-
-    def _deadline(self) -> float:
-        if self._instruction == p.SEARCH:
-            slots = self._parameters[2] if self._parameters else 0
-            return max(_SEARCH_FLOOR, slots * _SEARCH_EACH)
-        return _DEADLINES.get(self._instruction, _DEADLINE)
+            return value == new
+        use(old)
+        return False
 
 
 def open_zfm(
-    port: str, baudrate: int = 57_600, address: int = DEFAULT_ADDRESS, password: int = 0
+    port: str,
+    baudrate: int = 57_600,
+    address: int = DEFAULT_ADDRESS,
+    password: int = 0,
+    profile: Profile | None = None,
 ) -> ZfmSensor:
-    """A sensor that is open, has answered and is in step; raises SensorError, port closed."""
-    sensor = ZfmSensor(port, baudrate, address, password)
+    """A sensor that is open, has answered and is in step; raises SensorError, port closed.
+
+    `port` is a path, or `usb:VID:PID[:SERIAL]` (see `drivers.ports`).
+    """
+    sensor = ZfmSensor(resolve_port(port), baudrate, address, password, profile)
     try:
         sensor.handshake()
     except BaseException:
@@ -326,24 +325,5 @@ def open_zfm(
     return sensor
 
 
-def _parameters(content: bytes) -> Parameters:
-    """ReadSysPara's acknowledgement as pyfingerprint returns it (ZFM-20 manual, 6.1.5)."""
-    status, system, capacity, level, address, packet, baud = struct.unpack(">4HI2H", content[1:])
-    if packet >= len(p.PACKET_SIZES):
-        raise UnexpectedReply(f"packet size code {packet}")
-    return status, system, capacity, level, address, packet, baud
-
-
-def _fixed_parameters(profile: Profile | None, address: int, baudrate: int) -> Parameters | None:
-    """What a module without ReadSysPara would have answered; None for one that has it."""
-    if profile is None or p.READ_SYS_PARA in profile.instructions:
-        return None
-    return (
-        0,
-        profile.system_id,
-        profile.capacity,
-        profile.security_level,
-        address,
-        profile.packet_code,
-        baudrate // 9600,
-    )
+def _words(*values: int) -> bytes:
+    return b"".join(value.to_bytes(2, "big") for value in values)

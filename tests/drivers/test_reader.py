@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from drivers import errors, zfm
+from drivers import commands, errors, exchange
 from drivers.emulator import Emulator, Mishap
 from drivers.profiles import GEN_IMAGE, SEARCH
 from drivers.reader import (
@@ -93,8 +93,8 @@ def test_unplugged_and_back_it_is_the_same_sensor(emulator, reader, events):
 def test_a_silent_sensor_is_down_and_a_single_lost_reply_is_not(
     emulator, reader, events, monkeypatch
 ):
-    monkeypatch.setitem(zfm._DEADLINES, GEN_IMAGE, 0.2)
-    monkeypatch.setattr(zfm, "_SYNC_TRY", 0.1)
+    monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.2)
+    monkeypatch.setattr(exchange, "SYNC_TRY", 0.1)
     events.next(SensorUp)
     emulator.inject(Mishap(instruction=GEN_IMAGE, silent=True))
     emulator.enrol("ann", 1)
