@@ -24,11 +24,67 @@ SET_PASSWORD = 0x12
 VERIFY_PASSWORD = 0x13
 GET_RANDOM = 0x14
 SET_ADDRESS = 0x15
+READ_INFO_PAGE = 0x16
+PORT_CONTROL = 0x17
 WRITE_NOTEPAD = 0x18
 READ_NOTEPAD = 0x19
 HI_SPEED_SEARCH = 0x1B
 TEMPLATE_COUNT = 0x1D
 READ_INDEX = 0x1F
+GET_IMAGE_EX = 0x28
+CANCEL = 0x30
+AURA_LED = 0x35
+CHECK_SENSOR = 0x36
+ALGORITHM_VERSION = 0x39
+FIRMWARE_VERSION = 0x3A
+PRODUCT_INFO = 0x3C
+SOFT_RESET = 0x3D
+HANDSHAKE = 0x40
+LED_ON = 0x50
+LED_OFF = 0x51
+ECHO = 0x53
+
+INSTRUCTIONS = {
+    GEN_IMAGE: "GetImage",
+    IMAGE_TO_TEMPLATE: "Img2Tz",
+    MATCH: "Match",
+    SEARCH: "Search",
+    REG_MODEL: "RegModel",
+    STORE: "Store",
+    LOAD_CHAR: "LoadChar",
+    UP_CHAR: "UpChar",
+    DOWN_CHAR: "DownChar",
+    UP_IMAGE: "UpImage",
+    DOWN_IMAGE: "DownImage",
+    DELETE_CHAR: "DeletChar",
+    EMPTY: "Empty",
+    SET_SYS_PARA: "SetSysPara",
+    READ_SYS_PARA: "ReadSysPara",
+    SET_PASSWORD: "SetPwd",
+    VERIFY_PASSWORD: "VfyPwd",
+    GET_RANDOM: "GetRandomCode",
+    SET_ADDRESS: "SetAdder",
+    READ_INFO_PAGE: "ReadINFpage",
+    PORT_CONTROL: "Port_Control",
+    WRITE_NOTEPAD: "WriteNotepad",
+    READ_NOTEPAD: "ReadNotepad",
+    HI_SPEED_SEARCH: "HiSpeedSearch",
+    TEMPLATE_COUNT: "TempleteNum",
+    READ_INDEX: "ReadIndexTable",
+    GET_IMAGE_EX: "GetImageEx",
+    CANCEL: "Cancel",
+    AURA_LED: "AuraLedConfig",
+    CHECK_SENSOR: "CheckSensor",
+    ALGORITHM_VERSION: "GetAlgVer",
+    FIRMWARE_VERSION: "GetFwVer",
+    PRODUCT_INFO: "ReadProdInfo",
+    SOFT_RESET: "SoftRst",
+    HANDSHAKE: "HandShake",
+    LED_ON: "OpenLED",
+    LED_OFF: "CloseLED",
+    ECHO: "GetEcho",
+}
+"""Every instruction that some profile has, by the name its manual gives it."""
 
 PACKET_SIZES = (32, 64, 128, 256)
 NOTEPAD_PAGE = 32
@@ -45,7 +101,7 @@ _CORE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a module thinks, in seconds; documented or measured values of optical R30x."""
+    """How long a module thinks, in seconds; the defaults were measured on an optical FPM10A."""
 
     boot: float = 0.5
     image_miss: float = 0.005
@@ -61,11 +117,15 @@ class Timing:
 class Profile:
     """One model. Sizes in bytes and pixels, `scores` the range of scores that matches get.
 
+    `instructions` are what it obeys (`supports` asks), `baud_codes` the multiples of 9,600 baud
+    that SetSysPara takes, `system_id` is word 1 of ReadSysPara.
+
     The last group are habits that differ between families: whether a wrong address is answered
     with 0x20, what an unknown instruction is answered with, the single raw byte sent after
     power-up, whether dry and wet fingers have codes of their own, whether bytes that arrive while
     the module thinks are lost, whether RegModel merges two different fingers without a word,
-    whether GetImage clears the character buffers, and which page number comes with "not found".
+    whether GetImage spoils the buffers for a search (RegModel still takes them), and which page
+    number comes with "not found".
     """
 
     name: str
@@ -76,6 +136,7 @@ class Profile:
     security_level: int = 3
     packet_code: int = 2
     baud_code: int = 6
+    baud_codes: tuple[int, ...] = tuple(range(1, 13))
     buffers: int = 2
     notepad_pages: int = 0
     scores: tuple[int, int] = (52, 120)
@@ -91,6 +152,10 @@ class Profile:
     image_clears_buffers: bool = False
     page_when_missed: int = 0
 
+    def supports(self, instruction: int) -> bool:
+        """Whether the model obeys `instruction` at all."""
+        return instruction in self.instructions
+
 
 ZFM20 = Profile(name="zfm20", capacity=162, template_size=512)
 
@@ -101,8 +166,36 @@ R307 = Profile(
     system_id=0x0009,
     notepad_pages=16,
     scores=(110, 268),
-    instructions=_CORE | {WRITE_NOTEPAD, READ_NOTEPAD, HI_SPEED_SEARCH},
+    instructions=_CORE
+    | {WRITE_NOTEPAD, READ_NOTEPAD, HI_SPEED_SEARCH}
+    | {READ_INFO_PAGE, PORT_CONTROL, LED_ON, LED_OFF, ECHO},
     moisture_codes=True,
 )
 
-PROFILES = {profile.name: profile for profile in (ZFM20, R307)}
+R503 = Profile(
+    name="r503",
+    capacity=200,
+    template_size=1536,
+    image=(192, 192),
+    buffers=6,
+    notepad_pages=16,
+    baud_codes=(1, 2, 4, 6, 12),
+    scores=(70, 140),
+    instructions=_CORE
+    | {WRITE_NOTEPAD, READ_NOTEPAD, READ_INFO_PAGE, GET_IMAGE_EX, CANCEL, AURA_LED, CHECK_SENSOR}
+    | {ALGORITHM_VERSION, FIRMWARE_VERSION, PRODUCT_INFO, SOFT_RESET, HANDSHAKE},
+    timing=Timing(boot=0.05, image_hit=(0.1, 0.2), convert=0.3, search_each=0.001),
+    unknown_code=0xFC,
+    boot_byte=0x55,
+    image_clears_buffers=True,
+    page_when_missed=0x01EE,
+)
+
+R308 = Profile(
+    name="r308",
+    capacity=500,
+    template_size=512,
+    instructions=(_CORE | {HI_SPEED_SEARCH}) - {READ_SYS_PARA},
+)
+
+PROFILES = {profile.name: profile for profile in (ZFM20, R307, R308, R503)}

@@ -1,18 +1,20 @@
-"""Artificial fingers: template and image bytes made from a name, comparable like real ones.
+"""Artificial fingers: template bytes made from a name, comparable like real ones.
 
 Nothing here comes from a person. Every template begins with a label that says so.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 LABEL = b"ARTIFICIAL FINGER\0"
 _IDENTITY = slice(len(LABEL), len(LABEL) + 16)
 _IMPRESSION = slice(_IDENTITY.stop, _IDENTITY.stop + 4)
+# A template of which more than this share of its bytes is damaged is nobody's.
+_DAMAGE = 1 / 8
 
 
 class Quality(StrEnum):
@@ -35,7 +37,8 @@ class Finger:
     @property
     def identity(self) -> bytes:
         """16 bytes that two names never share."""
-        return hashlib.blake2b(self.name.encode(), digest_size=16, person=b"finger").digest()
+        name = self.name.encode(errors="surrogatepass")
+        return hashlib.blake2b(name, digest_size=16, person=b"finger").digest()
 
 
 def template(identity: bytes, impression: int, size: int) -> bytes:
@@ -44,15 +47,33 @@ def template(identity: bytes, impression: int, size: int) -> bytes:
     return head + hashlib.shake_256(head).digest(size - len(head))
 
 
+@functools.lru_cache(maxsize=4096)
 def identity_of(content: bytes) -> bytes | None:
-    """Whose template this is; None for bytes that this module did not make."""
-    return content[_IDENTITY] if content.startswith(LABEL) else None
+    """Whose template this is; None for bytes not made here, or damaged beyond a little."""
+    if not content.startswith(LABEL) or len(content) <= _IMPRESSION.stop:
+        return None
+    head, rest = content[: _IMPRESSION.stop], content[_IMPRESSION.stop :]
+    whole = hashlib.shake_256(head).digest(len(rest))
+    wrong = 0 if rest == whole else sum(a != b for a, b in zip(rest, whole, strict=True))
+    return content[_IDENTITY] if wrong <= len(rest) * _DAMAGE else None
 
 
 def merge(first: bytes, second: bytes) -> bytes:
     """RegModel's product: the first finger's template, its impression made from both."""
     mixed = hashlib.blake2b(first[_IMPRESSION] + second[_IMPRESSION], digest_size=4).digest()
     return template(first[_IDENTITY], int.from_bytes(mixed, "big"), len(first))
+
+
+def chimera(first: bytes, second: bytes) -> bytes:
+    """RegModel's product of two fingers: a template that finds neither of them again."""
+    both = hashlib.blake2b(first + second, digest_size=16, person=b"chimera").digest()
+    return template(both, 0, len(first))
+
+
+def altered(content: bytes, change: int) -> bytes:
+    """The template with a few of its bytes changed: still the same finger, another hash."""
+    at = _IMPRESSION.stop + change % (len(content) - _IMPRESSION.stop)
+    return content[:at] + bytes((content[at] ^ (change >> 16 & 0xFF | 1),)) + content[at + 1 :]
 
 
 def compare(probe: bytes, reference: bytes, scores: tuple[int, int]) -> int:
@@ -66,27 +87,3 @@ def compare(probe: bytes, reference: bytes, scores: tuple[int, int]) -> int:
     both = probe[_IMPRESSION] + reference[_IMPRESSION]
     spread = int.from_bytes(hashlib.blake2b(both, digest_size=4).digest(), "big")
     return low + spread % (high - low + 1)
-
-
-def image(identity: bytes, size: tuple[int, int]) -> bytes:
-    """A picture of concentric ridges, two 4-bit pixels to a byte, row by row.
-
-    The first row carries the label and the identity, so that an image sent back to a module is
-    still the same finger.
-    """
-    width, height = size
-    centre_x, centre_y = width / 2 + identity[0] % 32 - 16, height / 2 + identity[1] % 32 - 16
-    pitch = 7 + identity[2] % 4
-    rows = bytearray()
-    for y in range(height):
-        for x in range(0, width, 2):
-            left, right = (
-                _ridge(math.hypot(at - centre_x, (y - centre_y) * 0.8), pitch) for at in (x, x + 1)
-            )
-            rows.append(left << 4 | right)
-    head = LABEL + identity
-    return head + bytes(rows[len(head) :])
-
-
-def _ridge(radius: float, pitch: int) -> int:
-    return 15 if radius % pitch < pitch / 2 else 2

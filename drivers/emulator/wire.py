@@ -7,7 +7,9 @@ import fcntl
 import os
 import select
 import struct
+import sys
 import termios
+import time
 import tty
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 # struct termios2 (asm-generic/termbits.h): four flags, line, 19 control characters, two speeds.
 _TCGETS2 = 0x802C542A
 _TERMIOS2 = struct.Struct("=4I20x2I")
+_DRAIN_STEP = 0.02
 BITS_PER_BYTE = 10  # a start bit, eight data bits, a stop bit
 
 
@@ -78,6 +81,15 @@ class Wire:
             if data and not select.select([], [self.master], [], 1.0)[1]:
                 return
 
+    def drain(self, seconds: float) -> None:
+        """Give the host so long to read what was written; a pty that closes throws it away."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(_DRAIN_STEP)
+            waiting = fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4))
+            if not int.from_bytes(waiting, sys.byteorder):
+                return
+
     def forget_host(self) -> None:
         """Drop the exclusive flag that a host which died has left behind.
 
@@ -87,7 +99,12 @@ class Wire:
 
 
 def resample(data: bytes, sent: int, heard: int) -> bytes:
-    """What a receiver at `heard` baud makes of 8N1 bytes sent at `sent` baud."""
+    """What a receiver at `heard` baud makes of 8N1 bytes sent at `sent` baud.
+
+    At 0 baud, which is how a host hangs up, nobody hears anything.
+    """
+    if not sent or not heard:
+        return b""
     line = [bit for byte in data for bit in (0, *(byte >> i & 1 for i in range(8)), 1)]
     line += [1] * BITS_PER_BYTE
     step = sent / heard

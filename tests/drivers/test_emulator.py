@@ -34,7 +34,7 @@ def ask(module, content, address=0xFFFFFFFF):
 
 
 def touch(module, name, buffer=1):
-    module.finger = fingers.Finger(name)
+    module.glass.finger = fingers.Finger(name)
     assert ask(module, b"\x01") == [OK]
     assert ask(module, bytes((0x02, buffer))) == [OK]
 
@@ -174,7 +174,7 @@ def test_moisture_has_codes_of_its_own_only_where_the_profile_says_so():
     for profile, codes in ((R307, (4, 5)), (ZFM20, (7, 6))):
         module = Module(profile)
         for quality, code in zip(("dry", "wet"), codes, strict=True):
-            module.finger = fingers.Finger("ann", fingers.Quality(quality))
+            module.glass.finger = fingers.Finger("ann", fingers.Quality(quality))
             ask(module, b"\x01")
             assert ask(module, b"\x02\x01") == [bytes((code,))]
 
@@ -215,7 +215,7 @@ def test_data_that_nobody_asked_for_is_ignored(module):
 
 def test_an_image_goes_up_labelled_and_comes_back_as_the_same_finger(module):
     module.enrol("ann", 5)
-    module.finger = fingers.Finger("ann")
+    module.glass.finger = fingers.Finger("ann")
     assert ask(module, b"\x01") == [OK]
     image = b"".join(ask(module, b"\x0a")[1:])
     assert len(image) == 256 * 288 // 2
@@ -359,10 +359,10 @@ def test_paced_bytes_take_the_time_they_need_on_the_wire(tmp_path):
 
 
 def test_a_dead_host_does_not_lock_the_next_one_out(emulator, monkeypatch):
-    monkeypatch.setattr("drivers.emulator._HOST_IDLE", 0.05)
+    monkeypatch.setattr("drivers.emulator.line._HOST_IDLE", 0.05)
     forgotten = []
-    forget = emulator._wire.forget_host
-    monkeypatch.setattr(emulator._wire, "forget_host", lambda: forgotten.append(forget()))
+    forget = emulator._line.wire.forget_host
+    monkeypatch.setattr(emulator._line.wire, "forget_host", lambda: forgotten.append(forget()))
     wait_until(lambda: forgotten)
 
 
