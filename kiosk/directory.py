@@ -142,8 +142,8 @@ def _row_problems(
     if kind not in KINDS:
         problems.append(f'kind "{kind}" is none of {", ".join(KINDS)}')
     code = cells.get("code", "")
-    if code and not (code.isascii() and code.isdigit() and 3 <= len(code) <= 12):
-        problems.append(f'code "{code}" is not 3 to 12 digits')
+    if code and not (code.isascii() and code.isdigit() and 3 <= len(code) <= 8):
+        problems.append(f'code "{code}" is not 3 to 8 digits')
     problems += [f"{k} is too long" for k, v in cells.items() if len(v) > _LONGEST]
     for name in ("id", "code"):
         value = cells.get(name, "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
@@ -146,6 +144,8 @@ def decode_envelope(body: bytes | msgspec.Raw) -> Envelope:
 
 def event_hash(event: Event) -> str:
     """BLAKE2b-256 (RFC 7693), hex, over the event's bytes with `hash` left empty."""
+    import hashlib  # noqa: PLC0415  the first frame need not wait for OpenSSL
+
     bare = event if not event.hash else msgspec.structs.replace(event, hash="")
     return hashlib.blake2b(encode_event(bare), digest_size=32).hexdigest()
 
@@ -160,15 +160,19 @@ def uuid7(wall: int, entropy: bytes) -> str:
     millis = (wall // 1_000_000) & ((1 << 48) - 1)
     rand = int.from_bytes(entropy[:10], "big")
     value = millis << 80 | 0x7 << 76 | (rand >> 68) << 64 | 0b10 << 62 | rand & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-_SESSIONS = uuid.UUID("6f1ab2a4-58a5-5c0c-9f4e-3d4f0f1c7a10")
+_SESSIONS = "6f1ab2a4-58a5-5c0c-9f4e-3d4f0f1c7a10"
 
 
 def session_id(org: str, site: str, schedule: str, date: dt.date) -> str:
     """The id that every kiosk of a site gives the same dated session, even offline (UUIDv5)."""
-    return str(uuid.uuid5(_SESSIONS, "\x1f".join((org, site, schedule, date.isoformat()))))
+    import uuid  # noqa: PLC0415  a hundredth of a second that the first frame need not wait
+
+    name = "\x1f".join((org, site, schedule, date.isoformat()))
+    return str(uuid.uuid5(uuid.UUID(_SESSIONS), name))
 
 
 def site_room(org: str, site: str) -> str:

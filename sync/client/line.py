@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from kiosk.model import LinkState, LinkStatus
@@ -149,6 +149,7 @@ class SyncClient:
 
     async def _try_once(self) -> Ending:
         exchange: Exchange | None = None
+        socket: ClientConnection | None = None
         try:
             where = _websocket_url(self._url())
             if where is None:
@@ -173,6 +174,9 @@ class SyncClient:
             return Ending(LinkState.OFFLINE, "the line failed", self._pacing.sweep)
         finally:
             self._exchange = None
+            if socket is not None:
+                # With Python 3.11.2 (Debian 12) a cancelled close leaves the socket open.
+                socket.transport.abort()
 
     def _connect(self, where: str) -> connect:
         return connect(

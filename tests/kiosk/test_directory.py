@@ -46,7 +46,7 @@ def test_every_bad_row_is_listed_with_its_line_and_nothing_is_imported(tmp_path)
         "line 3: id is empty",
         "line 4: first_name is empty",
         'line 5: kind "wizard" is none of member, student, visitor, staff',
-        'line 6: code "12x4" is not 3 to 12 digits',
+        'line 6: code "12x4" is not 3 to 8 digits',
         'line 7: id "a1" is on line 2 already',
         'line 8: code "1234" is on line 2 already',
         "line 9: the number of columns differs from the first line's",
