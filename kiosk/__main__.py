@@ -228,8 +228,9 @@ def _hub(config: Config) -> Iterator[HubClient]:
     """The hub this kiosk uses; its own is started for the moment if it does not run."""
     import threading  # noqa: PLC0415
 
+    from kiosk.config import HUB_URL_FILE  # noqa: PLC0415
     from kiosk.credentials import token_of  # noqa: PLC0415
-    from kiosk.directory import HUB_URL_FILE, DirectoryError, HubClient  # noqa: PLC0415
+    from kiosk.directory import DirectoryError, HubClient  # noqa: PLC0415
     from kiosk.hubchild import HubChild  # noqa: PLC0415
 
     token, org, site = token_of(config), config.organisation.id, config.site.id

@@ -9,16 +9,14 @@ import signal
 import socket
 from typing import TYPE_CHECKING, TypeVar
 
+from PySide6.QtCore import Qt
 from qasync import QEventLoop
 
 from drivers.errors import PortMissing
 from drivers.events import ReaderEvent, SensorDown
-from drivers.reader import Reader
-from drivers.zfm import open_zfm
+from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings
-from kiosk.directory import HUB_URL_FILE
-from kiosk.hubchild import HubChild
 from kiosk.rescue import open_store, rescue_note
 from ui.shell import Shell, application
 
@@ -26,14 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
+    from drivers.reader import Reader
     from kiosk.clock import Clock
     from kiosk.config import Config
+    from kiosk.hubchild import HubChild
     from kiosk.model import LinkStatus
     from kiosk.store import Store
     from sync.client import SyncClient
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+_FRAME_WAIT = 2.0  # seconds
 
 
 class App:
@@ -60,14 +61,11 @@ class App:
         settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
         self.desk = Desk(self.store, clock, config.site_rules(), settings, self._kick)
         self.hub: HubChild | None = None
-        if not config.hub.url:
-            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
         self._loop = asyncio.get_running_loop()
         self._reader: Reader | None = None
-        if config.sensor.port:
-            self._reader = Reader(self._connect, self._from_reader)
+        self._fallback: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Show the door first, then start what is plugged in, then the line."""
@@ -81,11 +79,17 @@ class App:
             fullscreen=screen.fullscreen and not screen.size,
             reduced_motion=screen.reduced_motion,
         )
-        # After the first frame: none of it is needed to draw the door.
-        self._loop.call_soon(self._start_rest)
+        self.shell.window.frameSwapped.connect(
+            lambda: self._loop.call_soon(self._start_rest), Qt.ConnectionType.SingleShotConnection
+        )
+        # A screen that is switched off never shows a frame; the door must work all the same.
+        self._fallback = self._loop.call_later(_FRAME_WAIT, self._start_rest)
 
     def stop(self) -> None:
         """The reverse; the store closes last, so that whatever was greeted is on disk."""
+        if self._fallback is not None:
+            self._fallback.cancel()
+            self._fallback = None
         if self._reader is not None:
             self._reader.stop()
         if self.client is not None:
@@ -98,16 +102,36 @@ class App:
         self.store.close()
 
     def _start_rest(self) -> None:
-        # Imported late: websockets costs a tenth of a second that the first frame need not wait.
+        if self.client is not None or self._fallback is None:
+            return
+        self._fallback.cancel()
+        self._start_reader()
+        self._start_line()
+
+    # What these two import costs a quarter of the time to the first frame, and it draws nothing.
+
+    def _start_reader(self) -> None:
+        from drivers.reader import Reader  # noqa: PLC0415
+        from drivers.zfm import open_zfm  # noqa: PLC0415
+
+        sensor = self.config.sensor
+        if not sensor.port:
+            self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
+            return
+        self._reader = Reader(
+            lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
+            self._from_reader,
+        )
+        self._reader.start()
+
+    def _start_line(self) -> None:
+        from kiosk.hubchild import HubChild  # noqa: PLC0415
         from sync.client import SyncClient  # noqa: PLC0415
 
-        if self._reader is not None:
-            self._reader.start()
-        else:
-            self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
-        if self.hub is not None:
-            self.hub.start()
         config = self.config
+        if not config.hub.url:
+            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
+            self.hub.start()
         self.client = SyncClient(
             self.store,
             config.hub.url or self._own_url,
@@ -119,10 +143,6 @@ class App:
         )
         self.client.start()
         self.store.on_commit(lambda _: self._wake())
-
-    def _connect(self) -> Any:  # noqa: ANN401  what the reader's factory returns
-        sensor = self.config.sensor
-        return open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password)
 
     # -- from other threads ------------------------------------------------------------------------
 

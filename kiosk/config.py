@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DIRS = PlatformDirs("whorl", appauthor=False)
+# In the storage folder while the kiosk's own hub runs: where it listens.
+HUB_URL_FILE = "hub.url"
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 

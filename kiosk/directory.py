@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from kiosk.model import Session
 
-HUB_URL_FILE = "hub.url"
 COLUMNS = ("id", "first_name", "last_name", "kind", "code")
 KINDS = ("member", "student", "visitor", "staff")
 _LONGEST = 120  # characters of any field

@@ -15,7 +15,7 @@ from drivers.errors import SensorError
 from drivers.library import read_stamp, used_slots
 from drivers.zfm import open_zfm
 from kiosk.clock import NS
-from kiosk.directory import HUB_URL_FILE
+from kiosk.config import HUB_URL_FILE
 from kiosk.rescue import rescue_note
 from kiosk.store import Store, StoreBusyError, StoreError
 

@@ -32,6 +32,24 @@ from tests.ui.staged import club, crowd
 shell = Shell({desk})
 window = shell.window
 """
+# The whole kiosk as `kiosk run` builds it, on a new database: store, desk and screen.
+_KIOSK = """
+import asyncio, tempfile, time
+from kiosk.app import App, run_on_qt
+from kiosk.clock import SystemClock
+from kiosk.config import Config, Screen, Storage
+async def main():
+    with tempfile.TemporaryDirectory() as folder:
+        screen = Screen(fullscreen=False, size="1280x800")
+        kiosk = App(Config(storage=Storage(folder), screen=screen), SystemClock())
+        kiosk.start()
+        shown = asyncio.get_running_loop().create_future()
+        window = kiosk.shell.window
+        window.frameSwapped.connect(lambda: shown.done() or shown.set_result(time.monotonic()))
+        print(await shown, 0, 0)
+        kiosk.stop()
+run_on_qt(main())
+"""
 # Prints when the first frame was on screen, and the memory then, in KiB.
 _MEASURE = """
 import time
@@ -55,13 +73,15 @@ def run() -> list[Line]:
     }
     for script in scripts.values():
         _once(script)  # fills the caches of pages and of compiled QML
+    scripts["kiosk"] = _KIOSK
     runs = [{name: _once(script) for name, script in scripts.items()} for _ in range(ROUNDS)]
     first, rss, pss = (
         {name: statistics.median(each[name][i] for each in runs) for name in scripts}
         for i in range(3)
     )
     return [
-        Line("start to first frame", first["shell"], "s", first["bare"], must=2.0, extreme=1.3),
+        Line("screen start to first frame", first["shell"], "s", first["bare"], "lower", 2.0, 1.3),
+        Line("kiosk start to first frame", first["kiosk"], "s", first["bare"], "lower", 2.0, 1.3),
         Line(f"RSS, {PEOPLE} people", rss["crowd"], "KiB", rss["bare"], must=2.0, extreme=1.5),
         Line(f"PSS, {PEOPLE} people", pss["crowd"], "KiB", pss["bare"], must=2.0, extreme=1.5),
     ]
@@ -70,7 +90,8 @@ def run() -> list[Line]:
 def _once(script: str) -> tuple[float, int, int]:
     """Seconds to the first frame, RSS and PSS in KiB."""
     environment = os.environ | {"QT_QPA_PLATFORM": "offscreen", "QT_QUICK_BACKEND": "software"}
-    command = [sys.executable, "-c", script + _MEASURE]
+    whole = script if script is _KIOSK else script + _MEASURE
+    command = [sys.executable, "-c", whole]
     started = time.monotonic()
     done = subprocess.run(
         command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True

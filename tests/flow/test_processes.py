@@ -16,7 +16,7 @@ from drivers.emulator import Emulator
 from drivers.library import identify_sensor
 from drivers.zfm import open_zfm
 from kiosk.clock import SystemClock
-from kiosk.directory import HUB_URL_FILE
+from kiosk.config import HUB_URL_FILE
 from kiosk.hubchild import HubChild
 from kiosk.model import Kind
 from kiosk.store import Draft, Slot, Store
