@@ -8,6 +8,7 @@ SensorError
         TemplateNotFound, SlotOutOfRange, LibraryFull, WrongPassword, PasswordRequired,
         FlashError, SensorFaulty, Refused
     BindingError: SensorIdentityMismatch, LibraryMismatch
+    TemplateError: TemplateFormatMismatch, TemplateNotKept
     EnrolmentError: AlreadyEnrolled, SlotInUse, EnrolmentUnverified, EnrolmentTimeout
 """
 # ruff: noqa: N818 - a condition ("Disconnected", "NoFinger") needs no "Error" to be understood
@@ -245,6 +246,32 @@ class LibraryMismatch(BindingError):
 
     sentence = "The fingerprints in the reader do not fit this kiosk's records."
     advice = "Let an administrator look at the reader's page before anyone uses it."
+
+
+# -- templates -------------------------------------------------------------------------------------
+
+
+class TemplateError(SensorError):
+    """A template could not be brought to this sensor; its library is as it was before."""
+
+    sentence = "The fingerprint could not be copied to this reader."
+    advice = "Try once more; if it fails again enrol the finger here."
+
+
+class TemplateFormatMismatch(TemplateError):
+    """The template was made by another model, whose templates mean nothing to this one."""
+
+    sentence = "This fingerprint was taken with another kind of reader."
+    advice = "Enrol the finger on this reader."
+
+    def __init__(self, given: str, expected: str) -> None:
+        self.given = given
+        self.expected = expected
+        super().__init__(f"a template of format {given}, this sensor takes {expected}")
+
+
+class TemplateNotKept(TemplateError):
+    """What the slot holds after Store is not what was sent; the slot was emptied again."""
 
 
 # -- enrolment -------------------------------------------------------------------------------------

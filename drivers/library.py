@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import uuid
 import zlib
@@ -12,11 +13,13 @@ from drivers import codes
 from drivers.errors import LibraryFull, LibraryMismatch, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Container
 
     from drivers.zfm import ZfmSensor
 
 STAMP_PAGE = 0
+# Written second: a power cut in the middle of one page leaves the other whole.
+COPY_PAGE = 1
 _MAGIC = b"WHRL"
 _BODY = struct.Struct(">4s16sI")
 _SUM = struct.Struct(">I")
@@ -39,29 +42,51 @@ class Stamp:
 
 
 def read_stamp(sensor: ZfmSensor) -> Stamp | None:
-    """The stamp in the notepad, None on a blank page.
+    """The stamp in the notepad, or its copy if the first page is blank or damaged; None without.
 
-    Raises LibraryMismatch if the page holds something else or a damaged stamp, Refused if the
+    Raises LibraryMismatch if the page holds something else or both are damaged, Refused if the
     module has no notepad, or any other SensorError.
     """
-    page = sensor.read_notepad(STAMP_PAGE)
-    if not page.strip(b"\0") or not page.strip(b"\xff"):
-        return None
-    body, rest = page[: _BODY.size], page[_BODY.size :]
-    magic, identity, generation = _BODY.unpack(body)
-    if magic != _MAGIC:
-        raise LibraryMismatch("the notepad's stamp page holds something of another program")
-    if _SUM.unpack_from(rest)[0] != zlib.crc32(body):
-        raise LibraryMismatch("the sensor's stamp is damaged")
-    return Stamp(str(uuid.UUID(bytes=identity)), generation)
+    try:
+        if (stamp := _stamp_on(sensor, STAMP_PAGE)) is not None:
+            return stamp
+        damaged = None
+    except _DamagedStamp as error:
+        damaged = error
+    with contextlib.suppress(LibraryMismatch, Refused):
+        if (stamp := _stamp_on(sensor, COPY_PAGE)) is not None:
+            return stamp
+    if damaged is not None:
+        raise damaged
+    return None
 
 
 def write_stamp(sensor: ZfmSensor, stamp: Stamp) -> None:
-    """Overwrite the stamp page and read it back; raises LibraryMismatch if it did not hold."""
+    """Overwrite the stamp and its copy, each read back; raises LibraryMismatch if one is lost."""
     body = _BODY.pack(_MAGIC, uuid.UUID(stamp.sensor).bytes, stamp.generation)
-    sensor.write_notepad(STAMP_PAGE, body + _SUM.pack(zlib.crc32(body)))
-    if read_stamp(sensor) != stamp:
-        raise LibraryMismatch("the sensor did not keep its stamp")
+    page = body + _SUM.pack(zlib.crc32(body))
+    _write_page(sensor, STAMP_PAGE, page)
+    try:
+        _write_page(sensor, COPY_PAGE, page)
+    except Refused as refusal:
+        if refusal.code not in _NO_NOTEPAD:
+            raise
+
+
+def clear_stamp(sensor: ZfmSensor) -> None:
+    """Make the module blank again, copy first; raises LibraryMismatch if it stays, or Refused."""
+    for page in (COPY_PAGE, STAMP_PAGE):
+        _write_page(sensor, page, b"")
+
+
+def look_at(sensor: ZfmSensor) -> Stamp | None:
+    """As `read_stamp`, but a module without a notepad has a weak identity; writes nothing."""
+    try:
+        return read_stamp(sensor)
+    except Refused as refusal:
+        if refusal.code not in _NO_NOTEPAD:
+            raise
+        return _weak_stamp(sensor)
 
 
 def identify_sensor(sensor: ZfmSensor) -> Stamp:
@@ -69,16 +94,16 @@ def identify_sensor(sensor: ZfmSensor) -> Stamp:
 
     Raises LibraryMismatch for a damaged or foreign stamp, which only `write_stamp` settles.
     """
-    try:
-        stamp = read_stamp(sensor)
-    except Refused as refusal:
-        if refusal.code not in _NO_NOTEPAD:
-            raise
-        return _weak_stamp(sensor)
+    stamp = look_at(sensor)
     if stamp is None:
-        stamp = Stamp(str(uuid.uuid4()))
+        stamp = fresh_stamp()
         write_stamp(sensor, stamp)
     return stamp
+
+
+def fresh_stamp() -> Stamp:
+    """An identity that no sensor has yet."""
+    return Stamp(str(uuid.uuid4()))
 
 
 def used_slots(sensor: ZfmSensor) -> frozenset[int]:
@@ -93,18 +118,38 @@ def used_slots(sensor: ZfmSensor) -> frozenset[int]:
 
 def slot_in_use(sensor: ZfmSensor, slot: int) -> bool:
     """Whether the sensor's index table says that `slot` holds a template."""
-    page, bit = divmod(slot, _INDEX_PAGE)
-    return sensor.getTemplateIndex(page)[bit]
+    return sensor.holds(slot)
 
 
-def free_slot(
-    used_in_sensor: AbstractSet[int], used_in_table: AbstractSet[int], capacity: int
-) -> int:
+def free_slot(used_in_sensor: Container[int], used_in_table: Container[int], capacity: int) -> int:
     """The lowest slot that neither the sensor nor the records use; raises LibraryFull."""
     for slot in range(capacity):
         if slot not in used_in_sensor and slot not in used_in_table:
             return slot
     raise LibraryFull(codes.LIBRARY_FULL, f"all {capacity} slots are in use")
+
+
+class _DamagedStamp(LibraryMismatch):
+    pass
+
+
+def _stamp_on(sensor: ZfmSensor, number: int) -> Stamp | None:
+    page = sensor.read_notepad(number)
+    if not page.strip(b"\0") or not page.strip(b"\xff"):
+        return None
+    body, rest = page[: _BODY.size], page[_BODY.size :]
+    magic, identity, generation = _BODY.unpack(body)
+    if magic != _MAGIC:
+        raise LibraryMismatch("the notepad's stamp page holds something of another program")
+    if _SUM.unpack_from(rest)[0] != zlib.crc32(body):
+        raise _DamagedStamp("the sensor's stamp is damaged")
+    return Stamp(str(uuid.UUID(bytes=identity)), generation)
+
+
+def _write_page(sensor: ZfmSensor, number: int, data: bytes) -> None:
+    sensor.write_notepad(number, data)
+    if sensor.read_notepad(number).rstrip(b"\0") != data.rstrip(b"\0"):
+        raise LibraryMismatch("the sensor did not keep its stamp")
 
 
 def _weak_stamp(sensor: ZfmSensor) -> Stamp:

@@ -8,29 +8,12 @@ import pytest
 
 from drivers import errors
 from drivers.emulator import Emulator, Mishap
-from drivers.enrolment import EnrolmentTiming, Step, enrol_finger
+from drivers.enrolment import Step, enrol_finger
 from drivers.profiles import R307, STORE
 from drivers.zfm import open_zfm
+from tests.drivers.person import ASKED, QUICK, Person
 
-TIMING = EnrolmentTiming(poll=0.002, patience=2.0, lift_seconds=0.01)
-ASKED = [Step.PLACE, Step.LIFT, Step.PLACE_AGAIN, Step.LIFT, Step.VERIFY]
-_PLACEMENTS = {Step.PLACE, Step.PLACE_AGAIN, Step.VERIFY}
-
-
-class Person:
-    """Obeys the prompts with the given fingers, one (name, quality) per placement."""
-
-    def __init__(self, emulator, *placements):
-        self.emulator = emulator
-        self.placements = [p if isinstance(p, tuple) else (p, "good") for p in placements]
-        self.prompts = []
-
-    def __call__(self, step):
-        self.prompts.append(step)
-        if step in _PLACEMENTS:
-            self.emulator.place(*self.placements.pop(0))
-        else:
-            self.emulator.lift()
+TIMING = QUICK
 
 
 def test_three_placements_enrol_a_finger_that_is_found_afterwards(emulator, sensor):

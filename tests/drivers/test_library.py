@@ -13,6 +13,7 @@ from drivers.emulator import Emulator
 from drivers.errors import LibraryFull, LibraryMismatch, Refused
 from drivers.library import (
     Stamp,
+    clear_stamp,
     free_slot,
     identify_sensor,
     read_stamp,
@@ -62,10 +63,34 @@ def test_a_damaged_stamp_is_never_overwritten_by_itself(sensor, at):
     identify_sensor(sensor)
     page = bytearray(sensor.read_notepad(0))
     page[at] ^= 0x10
-    sensor.write_notepad(0, bytes(page))
+    for number in (0, 1):
+        sensor.write_notepad(number, bytes(page))
     with pytest.raises(LibraryMismatch, match="damaged"):
         identify_sensor(sensor)
-    assert sensor.read_notepad(0) == bytes(page)
+    assert sensor.read_notepad(0) == sensor.read_notepad(1) == bytes(page)
+
+
+@pytest.mark.parametrize("torn", [b"", b"\xff" * 32, b"WHRL" + b"\x07" * 28], ids=str)
+def test_a_page_torn_by_a_power_cut_leaves_its_copy(sensor, torn):
+    stamp = identify_sensor(sensor)
+    sensor.write_notepad(0, torn)
+    assert read_stamp(sensor) == stamp
+    write_stamp(sensor, Stamp(stamp.sensor, 5))
+    sensor.write_notepad(1, torn)
+    assert identify_sensor(sensor) == Stamp(stamp.sensor, 5)
+
+
+def test_a_module_with_one_page_keeps_one_stamp(tmp_path):
+    small = replace(R307, notepad_pages=1)
+    with Emulator(small, tmp_path / "sensor") as emulator, open_zfm(emulator.port) as sensor:
+        assert identify_sensor(sensor) == identify_sensor(sensor)
+
+
+def test_clearing_the_stamp_makes_the_module_blank(sensor):
+    first = identify_sensor(sensor)
+    clear_stamp(sensor)
+    assert read_stamp(sensor) is None
+    assert identify_sensor(sensor) != first
 
 
 def test_another_programs_page_is_left_alone(sensor):
