@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -32,22 +33,21 @@ from tests.ui.staged import club, crowd
 shell = Shell({desk})
 window = shell.window
 """
-# The whole kiosk as `kiosk run` builds it, on a new database: store, desk and screen.
+# The whole kiosk as `kiosk run` builds it, on the database of an earlier start.
 _KIOSK = """
-import asyncio, tempfile, time
+import asyncio, sys, time
 from kiosk.app import App, run_on_qt
 from kiosk.clock import SystemClock
 from kiosk.config import Config, Screen, Storage
 async def main():
-    with tempfile.TemporaryDirectory() as folder:
-        screen = Screen(fullscreen=False, size="1280x800")
-        kiosk = App(Config(storage=Storage(folder), screen=screen), SystemClock())
-        kiosk.start()
-        shown = asyncio.get_running_loop().create_future()
-        window = kiosk.shell.window
-        window.frameSwapped.connect(lambda: shown.done() or shown.set_result(time.monotonic()))
-        print(await shown, 0, 0)
-        kiosk.stop()
+    screen = Screen(fullscreen=False, size="1280x800")
+    kiosk = App(Config(storage=Storage(sys.argv[1]), screen=screen), SystemClock())
+    kiosk.start()
+    shown = asyncio.get_running_loop().create_future()
+    window = kiosk.shell.window
+    window.frameSwapped.connect(lambda: shown.done() or shown.set_result(time.monotonic()))
+    print(await shown, 0, 0)
+    kiosk.stop()
 run_on_qt(main())
 """
 # Prints when the first frame was on screen, and the memory then, in KiB.
@@ -66,15 +66,22 @@ app.exec()
 
 def run() -> list[Line]:
     """Medians of interleaved runs, each a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(folder)
+
+
+def _measure(folder: str) -> list[Line]:
     scripts = {
         "bare": _BARE,
         "shell": _SHELL.format(desk="club()"),
         "crowd": _SHELL.format(desk=f"crowd({PEOPLE})"),
+        "kiosk": _KIOSK,
     }
     for script in scripts.values():
-        _once(script)  # fills the caches of pages and of compiled QML
-    scripts["kiosk"] = _KIOSK
-    runs = [{name: _once(script) for name, script in scripts.items()} for _ in range(ROUNDS)]
+        _once(script, folder)  # fills the caches of pages and of compiled QML
+    runs = [
+        {name: _once(script, folder) for name, script in scripts.items()} for _ in range(ROUNDS)
+    ]
     first, rss, pss = (
         {name: statistics.median(each[name][i] for each in runs) for name in scripts}
         for i in range(3)
@@ -87,11 +94,11 @@ def run() -> list[Line]:
     ]
 
 
-def _once(script: str) -> tuple[float, int, int]:
+def _once(script: str, folder: str) -> tuple[float, int, int]:
     """Seconds to the first frame, RSS and PSS in KiB."""
     environment = os.environ | {"QT_QPA_PLATFORM": "offscreen", "QT_QUICK_BACKEND": "software"}
     whole = script if script is _KIOSK else script + _MEASURE
-    command = [sys.executable, "-c", whole]
+    command = [sys.executable, "-c", whole, folder]
     started = time.monotonic()
     done = subprocess.run(
         command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
