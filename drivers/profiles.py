@@ -124,8 +124,9 @@ class Profile:
     with 0x20, what an unknown instruction is answered with, the single raw byte sent after
     power-up, whether dry and wet fingers have codes of their own, whether bytes that arrive while
     the module thinks are lost, whether RegModel merges two different fingers without a word,
-    whether GetImage spoils the buffers for a search (RegModel still takes them), and which page
-    number comes with "not found".
+    whether GetImage spoils the buffers for a search (RegModel still takes them), which page
+    number comes with "not found", and whether templates have a buffer of their own beside those
+    of features (Match compares that one with the features taken last, UpChar always sends it).
     """
 
     name: str
@@ -151,6 +152,7 @@ class Profile:
     merges_strangers: bool = False
     image_clears_buffers: bool = False
     page_when_missed: int = 0
+    model_buffer: bool = False
 
     def supports(self, instruction: int) -> bool:
         """Whether the model obeys `instruction` at all."""
@@ -189,6 +191,7 @@ R503 = Profile(
     boot_byte=0x55,
     image_clears_buffers=True,
     page_when_missed=0x01EE,
+    model_buffer=True,
 )
 
 R308 = Profile(

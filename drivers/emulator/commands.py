@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drivers.emulator.trouble import NOISE
@@ -48,7 +49,8 @@ HELP = """commands on standard input, each answered with `ok ...` or `error ...`
   alter SLOT              a stored template changes, but still matches
   ruin SLOT               a stored template turns into nonsense
   baud RATE               the module speaks at another rate
-  password HEX            another host sets a password
+  password HEX            another host sets a password; 0 takes it away
+  address HEX             another host gives the module another address
  and
   show                    all there is to see, as JSON
   quit                    end (so does the end of input)"""
@@ -60,86 +62,32 @@ def obey(emulator: Emulator, line: str) -> str:
     try:
         if words == ["show"]:
             return f"ok {json.dumps(emulator.look())}"
-        if not (_of_people(emulator, words) or _of_module(emulator, words)):
-            _of_exchange(emulator, words)
-    except (ValueError, RuntimeError, OSError) as error:
+        _do(emulator, words)
+    except (ValueError, RuntimeError, OSError, OverflowError) as error:
         return f"error {error}"
     return f"ok {' '.join(words)}"
 
 
-def _of_people(emulator: Emulator, words: list[str]) -> bool:
-    match words:
-        case ["place", name]:
-            emulator.place(name)
-        case ["place", name, quality]:
-            emulator.place(name, quality)
-        case ["stick" | "latent" as word, *name] if len(name) <= 1:
-            {"stick": emulator.stick, "latent": emulator.leave_latent}[word](*name)
-        case ["swap", *number] if len(number) <= 1:
-            emulator.swap(*map(int, number))
-        case [word] if word in _PLAIN:
-            _PLAIN[word](emulator)
-        case _:
-            return False
-    return True
-
-
-def _of_module(emulator: Emulator, words: list[str]) -> bool:
-    match words:
-        case ["enrol", name, slot]:
-            emulator.enrol(name, int(slot))
-        case ["alter", slot]:
-            emulator.alter(int(slot))
-        case ["ruin", slot]:
-            emulator.ruin(int(slot))
-        case ["break", part]:
-            emulator.break_part(part)
-        case ["mend", part]:
-            emulator.mend(part)
-        case ["baud", rate]:
-            emulator.set_baudrate(int(rate))
-        case ["password", word]:
-            emulator.set_password(int(word, 16))
-        case ["stale", *content] if len(content) <= 1:
-            emulator.stale(*map(bytes.fromhex, content))
-        case ["send", data]:
-            emulator.send(bytes.fromhex(data))
-        case _:
-            return False
-    return True
-
-
-def _of_exchange(emulator: Emulator, words: list[str]) -> None:
-    words, instruction, times = _options(words)
-    match words:
-        case ["silence"]:
-            emulator.silence(instruction, times)
-        case ["lose"]:
-            emulator.lose(instruction, times)
-        case ["slow", seconds]:
-            emulator.slow(_seconds(seconds), instruction, times)
-        case ["cut", count]:
-            emulator.cut(_count(count), instruction, times)
-        case ["garbage" | "instead" as word, *data] if len(data) <= 1:
-            noise = bytes.fromhex(data[0]) if data else NOISE
-            emulator.garbage(noise, instruction, times, instead=word == "instead")
-        case ["wrong-checksum"]:
-            emulator.wrong_checksum(instruction, times)
-        case ["wrong-address", *address] if len(address) <= 1:
-            claimed = int(address[0], 16) & 0xFFFFFFFF if address else 0x12345678
-            emulator.wrong_address(claimed, instruction, times)
-        case ["refuse", code]:
-            emulator.refuse(_byte(code), instruction, times)
-        case ["unplug-reply", count] if times == 1:
-            emulator.unplug_mid_reply(_count(count), instruction)
-        case _:
-            raise ValueError(f"no such command: {' '.join(words)}")
+def _do(emulator: Emulator, words: list[str]) -> None:
+    kept, instruction, times = _options(words)
+    word, *values = kept or [""]
+    if kept == words and word in _ACTIONS:
+        least, most, action = _ACTIONS[word]
+        if least <= len(values) <= most:
+            action(emulator, *values)
+            return
+    if word in _EXCHANGES:
+        least, most, spoil = _EXCHANGES[word]
+        if least <= len(values) <= most:
+            spoil(emulator, *values, instruction=instruction, times=times)
+            return
+    raise ValueError(f"no such command: {' '.join(words)}")
 
 
 def _options(words: list[str]) -> tuple[list[str], int | None, int]:
     """The words without `on HH` and `times N` at their end, and what those say."""
     instruction, times = None, 1
-    while len(words) > 2 and words[-2] in {"on", "times"}:
+    while len(words) > 2 and words[-2] in {"on", "times"} and words[0] in _EXCHANGES:
         *words, option, value = words
         if option == "on":
             instruction = _byte(value)
@@ -149,8 +97,16 @@ def _options(words: list[str]) -> tuple[list[str], int | None, int]:
 
 
 def _byte(text: str) -> int:
-    if not 0 <= (value := int(text, 16)) <= 0xFF:
-        raise ValueError(f"{text} is no byte")
+    return _hex(text, 0xFF)
+
+
+def _word(text: str) -> int:
+    return _hex(text, 0xFFFFFFFF)
+
+
+def _hex(text: str, most: int) -> int:
+    if not 0 <= (value := int(text, 16)) <= most:
+        raise ValueError(f"{text} is not 0 to {most:X}")
     return value
 
 
@@ -166,16 +122,65 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _noise(
+    emulator: Emulator, data: str = "", *, instead: bool, instruction: int | None, times: int
+) -> None:
+    noise = bytes.fromhex(data) if data else NOISE
+    emulator.garbage(noise, instruction, times, instead=instead)
+
+
+def _unplug_reply(
+    emulator: Emulator, count: str, instruction: int | None = None, times: int = 1
+) -> None:
+    if times != 1:
+        raise ValueError("a cable is pulled once")
+    emulator.unplug_mid_reply(_count(count), instruction)
+
+
 _MOST_TIMES = 10_000
 _MOST_SECONDS = 3600.0
-_PLAIN: dict[str, Callable[[Emulator], None]] = {
-    "lift": lambda emulator: emulator.lift(),
-    "unplug": lambda emulator: emulator.unplug(),
-    "replug": lambda emulator: emulator.replug(),
-    "restart": lambda emulator: emulator.restart(),
-    "ghost": lambda emulator: emulator.haunt(),
-    "wipe": lambda emulator: emulator.wipe(),
-    "heal": lambda emulator: emulator.heal(),
-    "fill": lambda emulator: emulator.fill(),
-    "clear": lambda emulator: emulator.clear_library(),
+
+# The words after a command, at least and at most, and what it does with them.
+_ACTIONS: dict[str, tuple[int, int, Callable[..., None]]] = {
+    "place": (1, 2, lambda emulator, *words: emulator.place(*words)),
+    "lift": (0, 0, lambda emulator: emulator.lift()),
+    "unplug": (0, 0, lambda emulator: emulator.unplug()),
+    "replug": (0, 0, lambda emulator: emulator.replug()),
+    "swap": (0, 1, lambda emulator, *number: emulator.swap(*map(int, number))),
+    "stale": (0, 1, lambda emulator, *content: emulator.stale(*map(bytes.fromhex, content))),
+    "send": (1, 1, lambda emulator, data: emulator.send(bytes.fromhex(data))),
+    "restart": (0, 0, lambda emulator: emulator.restart()),
+    "stick": (0, 1, lambda emulator, *name: emulator.stick(*name)),
+    "latent": (0, 1, lambda emulator, *name: emulator.leave_latent(*name)),
+    "ghost": (0, 0, lambda emulator: emulator.haunt()),
+    "wipe": (0, 0, lambda emulator: emulator.wipe()),
+    "break": (1, 1, lambda emulator, part: emulator.break_part(part)),
+    "mend": (1, 1, lambda emulator, part: emulator.mend(part)),
+    "heal": (0, 0, lambda emulator: emulator.heal()),
+    "enrol": (2, 2, lambda emulator, name, slot: emulator.enrol(name, int(slot))),
+    "fill": (0, 0, lambda emulator: emulator.fill()),
+    "clear": (0, 0, lambda emulator: emulator.clear_library()),
+    "alter": (1, 1, lambda emulator, slot: emulator.alter(int(slot))),
+    "ruin": (1, 1, lambda emulator, slot: emulator.ruin(int(slot))),
+    "baud": (1, 1, lambda emulator, rate: emulator.set_baudrate(int(rate))),
+    "password": (1, 1, lambda emulator, number: emulator.set_password(_word(number))),
+    "address": (1, 1, lambda emulator, number: emulator.set_address(_word(number))),
+}
+_EXCHANGES: dict[str, tuple[int, int, Callable[..., None]]] = {
+    "silence": (0, 0, lambda emulator, **options: emulator.silence(**options)),
+    "lose": (0, 0, lambda emulator, **options: emulator.lose(**options)),
+    "slow": (1, 1, lambda emulator, time, **options: emulator.slow(_seconds(time), **options)),
+    "cut": (1, 1, lambda emulator, count, **options: emulator.cut(_count(count), **options)),
+    "garbage": (0, 1, partial(_noise, instead=False)),
+    "instead": (0, 1, partial(_noise, instead=True)),
+    "wrong-checksum": (0, 0, lambda emulator, **options: emulator.wrong_checksum(**options)),
+    "wrong-address": (
+        0,
+        1,
+        lambda emulator, *address, **options: emulator.wrong_address(
+            *map(_word, address), **options
+        ),
+    ),
+    "refuse": (1, 1, lambda emulator, code, **options: emulator.refuse(_byte(code), **options)),
+    "unplug-reply": (1, 1, _unplug_reply),
 }

@@ -44,6 +44,7 @@ def _convert(module: Module, params: bytes) -> Answer:
         return Answer(code, busy=busy)
     number = module.buffer(params[0])
     ram.buffers[number] = module.impression(ram.image.identity)
+    ram.latest = number
     ram.spoilt.discard(number)
     return Answer(busy=busy)
 
@@ -52,9 +53,13 @@ def _convert(module: Module, params: bytes) -> Answer:
 
 
 def _match(module: Module, _: bytes) -> Answer:
-    first, second = module.ram.buffers.get(1), module.ram.buffers.get(2)
+    ram = module.ram
+    if module.profile.model_buffer:
+        first, second = ram.buffers.get(ram.latest), ram.model
+    else:
+        first, second = ram.buffers.get(1), ram.buffers.get(2)
     score = fingers.compare(first, second, module.profile.scores) if first and second else 0
-    module.ram.matched = score > 0
+    ram.matched = score > 0
     return Answer(c.OK if score else c.NO_MATCH, score.to_bytes(2, "big"))
 
 
@@ -90,6 +95,7 @@ def _reg_model(module: Module, _: bytes) -> Answer:
         else:
             return Answer(c.MERGE_FAILED)
     module.ram.buffers = {1: merged, 2: merged}
+    module.ram.model = merged
     module.ram.spoilt.clear()
     return Answer()
 
@@ -111,8 +117,7 @@ def _load(module: Module, params: bytes) -> Answer:
         return Answer(c.OUT_OF_RANGE)
     if (content := module.flash.library.get(slot)) is None:
         return Answer(c.TEMPLATE_INVALID)
-    module.ram.buffers[number] = content
-    module.ram.spoilt.discard(number)
+    module.fill_buffer(number, content)
     return Answer()
 
 
@@ -151,7 +156,9 @@ def _index(module: Module, params: bytes) -> Answer:
 
 
 def _up_char(module: Module, params: bytes) -> Answer:
-    content = module.ram.buffers.get(module.buffer(params[0]))
+    ram = module.ram
+    own = module.profile.model_buffer
+    content = ram.model if own else ram.buffers.get(module.buffer(params[0]))
     return Answer(c.UPLOAD_FAILED) if content is None else Answer(stream=content)
 
 

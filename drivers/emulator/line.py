@@ -57,6 +57,7 @@ class Line:
         self._paced = timing != "instant"
         self._kept = kept
         self._decoder = Decoder()
+        self._gate = threading.Lock()  # no job may slip in behind the last one
         self._jobs: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._thread: threading.Thread | None = None
         self._stopping = self._booting = False
@@ -81,11 +82,12 @@ class Line:
 
     def stop(self) -> None:
         """Unplug, remove the link and end the thread; safe to call twice."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._stopping = True
-        os.write(self._wake_write, b"x")
+        with self._gate:
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
+            self._stopping = True
+            os.write(self._wake_write, b"x")
         thread.join()
         for _, done in self._jobs:
             done.set_exception(RuntimeError("the emulator has stopped"))
@@ -96,11 +98,12 @@ class Line:
 
     def do(self, job: Callable[[], None]) -> None:
         """Run `job` on the thread and wait for it: the pty belongs to that thread alone."""
-        if not self.running:
-            raise RuntimeError("the emulator does not run")
         done: Future[None] = Future()
-        self._jobs.append((job, done))
-        os.write(self._wake_write, b"x")
+        with self._gate:
+            if not self.running:
+                raise RuntimeError("the emulator does not run")
+            self._jobs.append((job, done))
+            os.write(self._wake_write, b"x")
         done.result()
 
     # -- jobs: only inside `do` --------------------------------------------------------------------

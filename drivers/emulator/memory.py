@@ -102,6 +102,8 @@ class Ram:
 
     image: Image | None = None
     buffers: dict[int, bytes] = field(default_factory=dict)
+    latest: int = 1  # the buffer that Img2Tz filled last
+    model: bytes | None = None
     spoilt: set[int] = field(default_factory=set)  # buffers that a later GetImage made useless
     verified: bool = False
     matched: bool = False

@@ -96,6 +96,11 @@ class Module:
         """A BufferID the module does not have means CharBuffer2."""
         return number if 1 <= number <= self.profile.buffers else 2
 
+    def fill_buffer(self, number: int, template: bytes) -> None:
+        """Put a template, from flash or from the host, into a buffer."""
+        self.ram.buffers[number] = self.ram.model = template
+        self.ram.spoilt.discard(number)
+
     def impression(self, identity: bytes) -> bytes:
         """A template of one more look at that finger."""
         return fingers.template(identity, self.random.getrandbits(32), self.profile.template_size)
@@ -150,8 +155,7 @@ class Module:
         if download.buffer is None:
             self.ram.image = Image(*ridges.signature(data), pixels=data)
         else:
-            self.ram.buffers[download.buffer] = data
-            self.ram.spoilt.discard(download.buffer)
+            self.fill_buffer(download.buffer, data)
 
 
 _QUALITY_CODES = {Quality.PARTIAL: c.TOO_FEW_FEATURES, Quality.SMUDGED: c.TOO_MESSY}

@@ -176,8 +176,12 @@ class Trouble:
         self._change(change)
 
     def set_password(self, password: int) -> None:
-        """Another host sets a password: from the next power-up on, 21 until it is verified."""
+        """Another host sets a password: everything gets 21 until it is verified; 0: none."""
         self._change(lambda module: module.flash.configure("password", password & 0xFFFFFFFF))
+
+    def set_address(self, address: int) -> None:
+        """Another host gives the module another address: it no longer answers to the old one."""
+        self._change(lambda module: module.flash.configure("address", address & 0xFFFFFFFF))
 
     def restart(self) -> None:
         """The module restarts behind a live port: RAM lost, password to verify, boot byte sent."""

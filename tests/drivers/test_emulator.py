@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import select
 import termios
 import time
-import tty
 from dataclasses import replace
 
 import pytest
@@ -19,24 +16,7 @@ from drivers.emulator.wire import resample
 from drivers.packets import Decoder, Packet, PacketKind, encode
 from drivers.profiles import PROFILES, R307, ZFM20, Timing
 from tests.drivers.conftest import wait_until
-
-OK = b"\x00"
-
-
-def ask(module, content, address=0xFFFFFFFF):
-    """The contents of all packets that answer one command; None for silence."""
-    reply = module.on_packet(Packet(PacketKind.COMMAND, content, address))
-    if reply is None:
-        return None
-    if reply.after:
-        reply.after()
-    return [packet.content for packet in reply.packets]
-
-
-def touch(module, name, buffer=1):
-    module.glass.finger = fingers.Finger(name)
-    assert ask(module, b"\x01") == [OK]
-    assert ask(module, bytes((0x02, buffer))) == [OK]
+from tests.drivers.emulated import GEN_IMAGE, NOBODY, OK, PACKET_ERROR, Host, ask, send_data, touch
 
 
 @pytest.fixture
@@ -188,12 +168,6 @@ def test_up_char_sends_packets_of_the_set_size_and_an_end(module):
     assert {len(packet.content) for packet in reply.packets[1:]} == {32}
 
 
-def send_data(module, *contents):
-    for at, content in enumerate(contents, 1):
-        kind = PacketKind.END if at == len(contents) else PacketKind.DATA
-        assert module.on_packet(Packet(kind, content)) is None
-
-
 def test_downloaded_characters_count_only_after_the_end_packet(module):
     template = fingers.template(fingers.Finger("ann").identity, 1, 512)
     assert ask(module, b"\x09\x01") == [OK]
@@ -267,37 +241,6 @@ def test_a_frame_at_another_speed_is_never_a_frame(sent, heard):
 
 
 # -- the wire --------------------------------------------------------------------------------------
-
-
-class Host:
-    """Raw bytes on the port, nothing of our driver."""
-
-    def __init__(self, port, baudrate=termios.B57600):
-        self.fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self.fd)
-        settings = termios.tcgetattr(self.fd)
-        settings[4] = settings[5] = baudrate
-        termios.tcsetattr(self.fd, termios.TCSANOW, settings)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.fd)
-
-    def send(self, data):
-        os.write(self.fd, data)
-
-    def hear(self, count, seconds=2.0):
-        data = b""
-        while len(data) < count and select.select([self.fd], [], [], seconds)[0]:
-            data += os.read(self.fd, count - len(data))
-        return data
-
-
-GEN_IMAGE = encode(Packet(PacketKind.COMMAND, b"\x01"))
-NOBODY = encode(Packet(PacketKind.ACK, b"\x02"))
-PACKET_ERROR = encode(Packet(PacketKind.ACK, b"\x01"))
 
 
 def test_a_bad_checksum_is_acknowledged_with_01(emulator):
