@@ -17,6 +17,7 @@ from drivers.events import ReaderEvent, SensorDown
 from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings
+from kiosk.hubchild import HubChild
 from kiosk.rescue import open_store, rescue_note
 from ui.shell import Shell, application
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from drivers.reader import Reader
     from kiosk.clock import Clock
     from kiosk.config import Config
-    from kiosk.hubchild import HubChild
     from kiosk.model import LinkStatus
     from kiosk.store import Store
     from sync.client import SyncClient
@@ -61,6 +61,8 @@ class App:
         settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
         self.desk = Desk(self.store, clock, config.site_rules(), settings, self._kick)
         self.hub: HubChild | None = None
+        if not config.hub.url:
+            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
         self._loop = asyncio.get_running_loop()
@@ -125,12 +127,10 @@ class App:
         self._reader.start()
 
     def _start_line(self) -> None:
-        from kiosk.hubchild import HubChild  # noqa: PLC0415
         from sync.client import SyncClient  # noqa: PLC0415
 
         config = self.config
-        if not config.hub.url:
-            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
+        if self.hub is not None:
             self.hub.start()
         self.client = SyncClient(
             self.store,
