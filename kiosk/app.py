@@ -113,16 +113,23 @@ class App:
     # What these two import costs a quarter of the time to the first frame, and it draws nothing.
 
     def _start_reader(self) -> None:
+        from drivers.audit import Audit, Guard, Policy  # noqa: PLC0415
         from drivers.reader import Reader  # noqa: PLC0415
+        from drivers.reconcile import reconcile  # noqa: PLC0415
         from drivers.zfm import open_zfm  # noqa: PLC0415
+        from kiosk.slots import StoredSlots  # noqa: PLC0415
 
         sensor = self.config.sensor
         if not sensor.port:
             self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
             return
+        table = StoredSlots(self.store, self._clock)
         self._reader = Reader(
             lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
             self._from_reader,
+            prepare=lambda zfm: reconcile(zfm, table).stamp,
+            confirm=Guard(table),
+            idle=Audit(table, Policy(sensor.audit)),
         )
         self._reader.start()
 

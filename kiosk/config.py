@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DIRS = PlatformDirs("whorl", appauthor=False)
 # In the storage folder while the kiosk's own hub runs: where it listens.
 HUB_URL_FILE = "hub.url"
+AUDITS = ("off", "warn", "strict")
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 
@@ -58,12 +59,17 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The fingerprint reader; an empty `port` means there is none."""
+    """The fingerprint reader; an empty `port` means there is none.
+
+    `audit` is what a stored template that is no longer the recorded one leads to: `off` never
+    looks, `warn` logs it, `strict` puts the slot out of use.
+    """
 
     port: str = ""
     baudrate: int = 57600
     address: int = 0xFFFFFFFF
     password: int = 0
+    audit: str = "warn"
 
 
 class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -220,6 +226,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("organisation.id", "" if _is_slug(config.organisation.id) else slug),
         ("site.id", "" if _is_slug(config.site.id) else slug),
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
+        ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
         ("screen.size", "" if sized else 'must look like "1280x800"'),
         ("hub.url", "" if re.match(r"$|https?://", url) else "must begin with http(s)://"),
     ]

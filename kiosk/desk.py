@@ -195,14 +195,17 @@ class Desk:
                 found = self._people.get(self._slots.get((sensor, slot), ""))
                 data = {"method": "finger", "sensor": sensor, "slot": slot, "score": score}
                 self._identified(found, data)
+            case events.Repeated(sensor, slot):
+                found = self._people.get(self._slots.get((sensor, slot), ""))
+                self._identified(found, {"method": "finger", "sensor": sensor, "slot": slot})
             case events.NotMatched():
                 self._refuse(Reason.UNKNOWN_FINGER)
             case events.CaptureFailed(quality):
                 self._try_again(_QUALITY.get(quality, Reason.SMUDGED))
             case events.FingerStuck():
                 self._try_again(Reason.STUCK)
-            case events.Lifted():
-                pass
+            case events.Lifted() | events.FailedRepeatedly():
+                pass  # bad reads are counted here, with the answers they led to
 
     def _sensor_up(self, event: events.SensorUp) -> None:
         self._slots = {

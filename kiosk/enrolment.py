@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drivers.enrolment import EnrolmentTiming, Step, enrol_finger
-from drivers.errors import TransportError
-from drivers.library import free_slot, identify_sensor, slot_in_use, used_slots
+from drivers import changes
+from drivers.enrolment import EnrolmentTiming, Step
+from drivers.reconcile import reconcile
 from kiosk.errors import KioskError
 from kiosk.model import Author, Kind, Person
-from kiosk.store import Draft, Slot, Store
+from kiosk.slots import StoredSlots
+from kiosk.store import Draft, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drivers.changes import Placed
     from drivers.zfm import ZfmSensor
     from kiosk.clock import Clock
 
@@ -42,15 +43,6 @@ class NoConsentError(KioskError):
     """The person said no; nothing was captured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """Where the template went and how well the third placement matched it."""
-
-    sensor: str
-    slot: int
-    score: int
-
-
 def record_consent(store: Store, person: Person, language: str, *, given: bool) -> None:
     """Keep the answer as an event; raises `NoConsentError` after a no, `StoreError` if unsaved."""
     data = {
@@ -71,36 +63,24 @@ def enrol(
     person: Person,
     prompt: Callable[[Step], None],
     timing: EnrolmentTiming | None = None,
-) -> Enrolment:
+) -> Placed:
     """Two placements, store, and a third that must find that slot; consent must be on record.
 
-    The slot is `pending` in the table before the sensor stores anything and `active` only after
-    the third placement, so that a kiosk killed in between never names anybody by it; the next
-    enrolment then frees it. Raises a `SensorError` or a `StoreError`.
+    The sensor's library is held against the records first. A crash at any point leaves a slot
+    that never names anybody and is settled at the next start. Raises `NoConsentError`, a
+    `SensorError` or a `StoreError`.
     """
-    stamp = identify_sensor(sensor)
-    _settle_pending(store, sensor, stamp.sensor)
-    mine = {slot.slot for slot in store.slots() if slot.sensor == stamp.sensor}
-    number = free_slot(used_slots(sensor), mine, sensor.capacity)
-    store.set_slot(Slot(stamp.sensor, number, person.id, "pending", clock.wall())).result()
-    try:
-        done = enrol_finger(sensor, number, prompt, timing or EnrolmentTiming())
-    except TransportError:
-        raise  # what the sensor holds is unknown now: the slot stays pending until it is looked at
-    except BaseException:
-        store.clear_slot(stamp.sensor, number).result()
-        raise
-    by = Author("kiosk")
-    data = {"sensor": stamp.sensor, "slot": number}
-    store.set_slot(Slot(stamp.sensor, number, person.id, "active", clock.wall())).result()
-    store.record(Draft(Kind.ENROLLED, person=person.id, by=by, data=data)).result()
-    return Enrolment(stamp.sensor, number, done.score)
+    if not has_consent(store, person):
+        raise NoConsentError(f"no consent of {person.id} is on record; nothing was captured")
+    table = StoredSlots(store, clock)
+    reconcile(sensor, table)
+    placed = changes.enrol(sensor, table, person.id, prompt, timing)
+    data = {"sensor": placed.sensor, "slot": placed.slot}
+    store.record(Draft(Kind.ENROLLED, person=person.id, by=Author("kiosk"), data=data)).result()
+    return placed
 
 
-def _settle_pending(store: Store, sensor: ZfmSensor, uuid: str) -> None:
-    """Free the slots that an enrolment cut short left behind, in the sensor and then here."""
-    for slot in store.slots():
-        if slot.sensor == uuid and slot.status == "pending":
-            if slot_in_use(sensor, slot.slot):
-                sensor.deleteTemplate(slot.slot)
-            store.clear_slot(uuid, slot.slot).result()
+def has_consent(store: Store, person: Person) -> bool:
+    """Whether the last answer to the consent question, as far as this kiosk knows, was yes."""
+    answers = [event.data.get("answer") for event in store.personal_events(person.id, Kind.CONSENT)]
+    return bool(answers) and answers[-1] == "yes"

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +19,6 @@ from kiosk.model import (
     EVIDENCE,
     ROW_KINDS,
     Attendance,
-    Author,
     Change,
     Entry,
     Envelope,
@@ -41,6 +40,7 @@ from sync import merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kiosk.records import Draft, Settled
     from kiosk.storefile import Identity
 
 T = TypeVar("T")
@@ -60,56 +60,6 @@ WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL A
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A fact about to be recorded; the store adds identity, chain, time and causality.
-
-    `saw` None lets the store fill in what this kiosk holds: for a check-in or check-out the
-    winning decision, for a decision every event of the row. `wall` and `ticks` (ns) are when it
-    happened, None for now.
-    """
-
-    kind: Kind
-    session: str | None = None
-    person: str | None = None
-    by: Author = field(default_factory=Author)
-    data: dict[str, Any] = field(default_factory=dict)
-    saw: tuple[str, ...] | None = None
-    wall: int | None = None
-    ticks: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An event that waits in the outbox; `seq` is its place in the queue."""
-
-    seq: int
-    id: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The hub's verdict on one pushed event (a `Held`): `ok`, `dup`, `quarantined` or `retry`."""
-
-    seq: int
-    id: str
-    verdict: str
-    code: str = ""
-    envelope: Envelope | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A place in one sensor's library: `status` is `pending`, `active` or `quarantined`."""
-
-    sensor: str
-    slot: int
-    person: str
-    status: str
-    enrolled: int
 
 
 class _Known(NamedTuple):

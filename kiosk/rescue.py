@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kiosk.clock import NS
-from kiosk.store import Slot, Store, StoreDamagedError
+from kiosk.store import SensorBinding, Slot, Store, StoreDamagedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,7 @@ class Rescue(msgspec.Struct, frozen=True):
 class _Salvage:
     bodies: list[bytes]
     slots: list[Slot]
+    binding: list[SensorBinding]
     complete: bool
 
 
@@ -65,6 +66,8 @@ def open_store(path: Path, *, org: str, site: str, clock: Clock, zone: str) -> S
     unsent = store.adopt(salvage.bodies).result()
     for slot in salvage.slots:
         store.set_slot(slot).result()
+    for binding in salvage.binding:
+        store.bind_sensor(binding).result()
     rescue = Rescue(str(moved), unsent, salvage.complete)
     store.set_note(NOTE, msgspec.json.encode(rescue).decode()).result()
     _LOG.error("%s", rescue.sentence)
@@ -97,16 +100,22 @@ def _move_aside(path: Path, clock: Clock) -> Path:
 def _salvage(path: Path) -> _Salvage:
     """What a damaged file still yields: the unsent events, whose finger is in which slot."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        slots, _ = _readable(db, "SELECT sensor, slot, person, status, enrolled FROM slot")
+        slots, _ = _readable(db, "SELECT sensor, slot, person, status, enrolled, digest FROM slot")
         query = "SELECT body FROM event WHERE seq IN (SELECT seq FROM outbox) ORDER BY seq"
         rows, complete = _readable(db, query)
+        bound, _ = _readable(db, "SELECT sensor, generation, weak FROM binding")
         if not complete:
             # The outbox cannot be trusted: take every event from both ends up to the damage. The
             # hub answers "dup" to what it has.
             up, _ = _readable(db, "SELECT body FROM event ORDER BY seq")
             down, _ = _readable(db, "SELECT body FROM event ORDER BY seq DESC")
             rows = list(dict.fromkeys(rows + up + down[::-1]))
-    return _Salvage([bytes(row[0]) for row in rows], [Slot(*row) for row in slots], complete)
+    return _Salvage(
+        [bytes(row[0]) for row in rows],
+        [Slot(*row) for row in slots],
+        [SensorBinding(row[0], row[1], bool(row[2])) for row in bound],
+        complete,
+    )
 
 
 def _readable(db: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:

@@ -87,8 +87,17 @@ CREATE TABLE slot (
     person TEXT NOT NULL,
     status TEXT NOT NULL,
     enrolled INTEGER NOT NULL,
+    digest TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (sensor, slot)
 ) WITHOUT ROWID;
+
+-- The one sensor that the slots speak of now, and how often its library has changed.
+CREATE TABLE binding (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    sensor TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    weak INTEGER NOT NULL
+);
 
 -- One good hub round trip per boot, to work out true times from.
 CREATE TABLE anchor (

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from drivers.emulator import Emulator
 from drivers.events import Lifted, ReaderEvent
-from drivers.library import identify_sensor
+from drivers.reconcile import reconcile
+from drivers.slots import Entry, SlotState
 from drivers.zfm import open_zfm
 from kiosk import config as settings
 from kiosk.app import App
@@ -34,7 +35,8 @@ from kiosk.model import (
     session_id,
 )
 from kiosk.rules import local_date
-from kiosk.store import Draft, Slot, Store
+from kiosk.slots import StoredSlots
+from kiosk.store import Draft, Store
 from kiosk.tasks import spawn
 from sync.client import SyncClient
 
@@ -193,9 +195,9 @@ class Stage:
 
     def _enrol_all(self) -> None:
         """Put everybody's template into the sensor and note whose it is, with their consent."""
+        store, table = self.app.store, StoredSlots(self.app.store, self.clock)
         with open_zfm(self.config.sensor.port) as sensor:
-            stamp = identify_sensor(sensor)
-        store, now = self.app.store, self.clock.wall()
+            stamp = reconcile(sensor, table).stamp
         staff = Author("staff", "demo")
         for slot, person in enumerate(self.people):
             self.emulator.enrol(person.id, slot)
@@ -205,7 +207,7 @@ class Stage:
                 Draft(Kind.ENROLLED, person=person.id, by=staff, data=placed),
             ]
             store.record_many(drafts).result()
-            store.set_slot(Slot(stamp.sensor, slot, person.id, "active", now)).result()
+            table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, person.id))
 
 
 def demo_config(out: Path) -> Config:

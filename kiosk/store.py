@@ -20,18 +20,20 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from kiosk.clock import Anchor, Clock
-from kiosk.ledger import Draft, Held, Ledger, Settled, Slot, Touched, entries_of
+from kiosk.ledger import Ledger, Touched, entries_of
 from kiosk.model import (
     Attendance,
     Change,
     Envelope,
     Event,
+    Kind,
     Person,
     Session,
     decode_event,
     session_room,
     site_room,
 )
+from kiosk.records import Draft, Held, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     Identity,
     StoreBusyError,
@@ -55,6 +57,7 @@ __all__ = [
     "Draft",
     "Held",
     "Identity",
+    "SensorBinding",
     "Settled",
     "Slot",
     "Store",
@@ -170,20 +173,25 @@ class Store:
         """
         return self._submit(_REMOTE, lambda _: self._ledger.save_anchor(anchor))
 
-    def set_slot(self, slot: Slot) -> Future[None]:
-        """Keep whose template a slot of a sensor holds."""
-        return self._execute(
-            "INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?)",
-            (slot.sensor, slot.slot, slot.person, slot.status, slot.enrolled),
-        )
+    def set_slot(self, slot: Slot, generation: int | None = None) -> Future[None]:
+        """Keep whose template a slot of a sensor holds, and the library's generation if given."""
+        row = (slot.sensor, slot.slot, slot.person, slot.status, slot.enrolled, slot.digest)
+        put = "INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?, ?)"
+        return self._execute((put, row), *_generation(slot.sensor, generation))
 
-    def clear_slot(self, sensor: str, slot: int) -> Future[None]:
-        """Forget a slot."""
-        return self._execute("DELETE FROM slot WHERE sensor = ? AND slot = ?", (sensor, slot))
+    def clear_slot(self, sensor: str, slot: int, generation: int | None = None) -> Future[None]:
+        """Forget a slot, and keep the library's generation if given."""
+        drop = "DELETE FROM slot WHERE sensor = ? AND slot = ?"
+        return self._execute((drop, (sensor, slot)), *_generation(sensor, generation))
+
+    def bind_sensor(self, binding: SensorBinding) -> Future[None]:
+        """Say which sensor the slots speak of from now on; the slots of others are kept."""
+        row = (1, binding.sensor, binding.generation, binding.weak)
+        return self._execute(("INSERT OR REPLACE INTO binding VALUES (?, ?, ?, ?)", row))
 
     def set_note(self, key: str, value: str) -> Future[None]:
         """Keep a small fact about this kiosk itself, such as a rescue staff must hear of."""
-        return self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        return self._execute(("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value)))
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -252,6 +260,11 @@ class Store:
         """The slot table, of all sensors ever seen here."""
         return [Slot(*row) for row in self._read("SELECT * FROM slot")]
 
+    def sensor_binding(self) -> SensorBinding | None:
+        """The sensor that the slots speak of now; None before the first."""
+        rows = self._read("SELECT sensor, generation, weak FROM binding")
+        return SensorBinding(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
     def event_ids(self) -> list[str]:
         """Ids of this device's own events, in the order they were written."""
         query = "SELECT id FROM event WHERE device = ? ORDER BY seq"
@@ -261,6 +274,11 @@ class Store:
         """Every event of one row, in the order they were written here."""
         return [e.event for e in entries_of(self._reader(), session, [person])[person]]
 
+    def personal_events(self, person: str, kind: Kind) -> list[Event]:
+        """A person's events of one kind that belong to no session, in the order written here."""
+        query = "SELECT body FROM event WHERE session IS NULL AND person = ? AND kind = ?"
+        return [decode_event(row[0]) for row in self._read(f"{query} ORDER BY seq", (person, kind))]
+
     def note(self, key: str) -> str | None:
         """A small fact kept by `set_note`."""
         rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
@@ -268,9 +286,10 @@ class Store:
 
     # -- the writer thread -------------------------------------------------------------------------
 
-    def _execute(self, statement: str, args: tuple[Any, ...]) -> Future[None]:
+    def _execute(self, *statements: tuple[str, tuple[Any, ...]]) -> Future[None]:
         def work(_: Touched) -> None:
-            self._db.execute(statement, args)
+            for statement, args in statements:
+                self._db.execute(statement, args)
 
         return self._submit(_LOCAL, work)
 
@@ -321,3 +340,9 @@ class Store:
 
     def _read(self, query: str, args: tuple[Any, ...] = ()) -> list[Any]:
         return self._reader().execute(query, args).fetchall()
+
+
+def _generation(sensor: str, number: int | None) -> list[tuple[str, tuple[Any, ...]]]:
+    if number is None:
+        return []
+    return [("UPDATE binding SET generation = ? WHERE sensor = ?", (number, sensor))]

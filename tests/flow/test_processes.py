@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from drivers.emulator import Emulator
-from drivers.library import identify_sensor
+from drivers.reconcile import reconcile
+from drivers.slots import Entry, SlotState
 from drivers.zfm import open_zfm
 from kiosk.clock import SystemClock
 from kiosk.config import HUB_URL_FILE
 from kiosk.hubchild import HubChild
 from kiosk.model import Kind
-from kiosk.store import Draft, Slot, Store
+from kiosk.slots import StoredSlots
+from kiosk.store import Draft, Store
 from sync.client import SyncClient
 from tests.flow.conftest import rows
 from tests.waiting import wait_for
@@ -43,12 +45,14 @@ class Kiosk:
 
     def prepare(self, emulator):
         """Enrol twelve people as `kiosk enrol` would have left them."""
+        clock = SystemClock()
+        store = Store.open(self.database, org="club", site="hall", clock=clock, zone="UTC")
+        table = StoredSlots(store, clock)
         with open_zfm(str(self.port)) as sensor:
-            stamp = identify_sensor(sensor)
-        store = Store.open(self.database, org="club", site="hall", clock=SystemClock(), zone="UTC")
+            stamp = reconcile(sensor, table).stamp
         for slot, name in enumerate(NAMES):
             emulator.enrol(name, slot)
-            store.set_slot(Slot(stamp.sensor, slot, name, "active", 1)).result()
+            table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, name))
         store.close()
         people = "".join(f"{name},{name.title()},,,{1000 + n}\n" for n, name in enumerate(NAMES))
         (self.folder / "people.csv").write_text("id,first_name,last_name,kind,code\n" + people)

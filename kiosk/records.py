@@ -1,0 +1,74 @@
+"""What goes into the store and comes out of it, as plain frozen types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kiosk.model import Author
+
+if TYPE_CHECKING:
+    from kiosk.model import Envelope, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A fact about to be recorded; the store adds identity, chain, time and causality.
+
+    `saw` None lets the store fill in what this kiosk holds: for a check-in or check-out the
+    winning decision, for a decision every event of the row. `wall` and `ticks` (ns) are when it
+    happened, None for now.
+    """
+
+    kind: Kind
+    session: str | None = None
+    person: str | None = None
+    by: Author = field(default_factory=Author)
+    data: dict[str, Any] = field(default_factory=dict)
+    saw: tuple[str, ...] | None = None
+    wall: int | None = None
+    ticks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An event that waits in the outbox; `seq` is its place in the queue."""
+
+    seq: int
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The hub's verdict on one pushed event (a `Held`): `ok`, `dup`, `quarantined` or `retry`."""
+
+    seq: int
+    id: str
+    verdict: str
+    code: str = ""
+    envelope: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in one sensor's library; `status` is one of `drivers.slots.SlotState`.
+
+    `enrolled` is wall time (UTC ns), `digest` the template's SHA-256 or "" if unknown.
+    """
+
+    sensor: str
+    slot: int
+    person: str
+    status: str
+    enrolled: int
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorBinding:
+    """The sensor that the slots speak of now; `weak` if it has no stamp of its own."""
+
+    sensor: str
+    generation: int = 0
+    weak: bool = False
