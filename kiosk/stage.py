@@ -17,6 +17,7 @@ from drivers.emulator import Emulator
 from drivers.events import Lifted, ReaderEvent
 from drivers.reconcile import reconcile
 from drivers.slots import Entry, SlotState
+from drivers.templates import digest_of
 from drivers.zfm import open_zfm
 from kiosk import config as settings
 from kiosk.app import App
@@ -198,16 +199,18 @@ class Stage:
         store, table = self.app.store, StoredSlots(self.app.store, self.clock)
         with open_zfm(self.config.sensor.port) as sensor:
             stamp = reconcile(sensor, table).stamp
+            for slot, person in enumerate(self.people):
+                self.emulator.enrol(person.id, slot)
+            digests = [digest_of(sensor, slot) for slot in range(len(self.people))]
         staff = Author("staff", "demo")
         for slot, person in enumerate(self.people):
-            self.emulator.enrol(person.id, slot)
             placed = {"sensor": stamp.sensor, "slot": slot}
             drafts = [
                 Draft(Kind.CONSENT, person=person.id, by=staff, data=_CONSENT),
                 Draft(Kind.ENROLLED, person=person.id, by=staff, data=placed),
             ]
             store.record_many(drafts).result()
-            table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, person.id))
+            table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, person.id, digests[slot]))
 
 
 def demo_config(out: Path) -> Config:

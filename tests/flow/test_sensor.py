@@ -1,0 +1,64 @@
+"""A whole kiosk and a sensor that is swapped, cleared, written by others, restarted or failing."""
+
+from __future__ import annotations
+
+from drivers.slots import SlotState
+from kiosk.model import OutcomeKind, Phase, Reason, SensorState
+from tests.flow.conftest import settled
+
+
+async def test_a_swapped_sensor_names_nobody_and_the_old_one_is_welcome_back(stage):
+    stage.emulator.swap(1)
+    stage.emulator.enrol("stranger", 0)  # in the very slot that is Amara's on our sensor
+    sensor = stage.app.desk
+    stage.emulator.place("stranger")
+    await stage.until(lambda: sensor.state.sensor.state is SensorState.REFUSED, "the swap")
+    stage.emulator.lift()
+    assert sensor.state.phase is Phase.OUT_OF_ORDER
+    assert "different fingerprint reader" in sensor.state.sensor.detail
+    assert stage.app.store.attendance(stage.session.id) == []
+    sensor.enter_code("20417")
+    await stage.until(lambda: sensor.state.outcome is not None, "an answer to the code")
+    assert sensor.state.outcome.kind is OutcomeKind.ACCEPTED
+    stage.emulator.swap(0)
+    await stage.until(stage.sensor_ready, "our own sensor")
+    assert (await stage.finger("lukas")).person.id == "lukas"
+    await settled(stage)
+
+
+async def test_a_finger_that_another_host_enrolled_is_refused_without_a_name(stage):
+    stage.emulator.enrol("intruder", 500)
+    answer = await stage.finger("intruder")
+    assert (answer.kind, answer.person) == (OutcomeKind.REFUSED, None)
+    assert answer.reason is Reason.UNKNOWN_FINGER
+    stage.emulator.unplug()
+    await stage.until(lambda: not stage.sensor_ready(), "the loss")
+    stage.emulator.replug()
+    await stage.until(stage.sensor_ready, "the sensor")
+    states = {slot.slot: slot.status for slot in stage.app.store.slots()}
+    assert states[500] == SlotState.QUARANTINED
+    assert (await stage.finger("intruder")).person is None
+
+
+async def test_a_cleared_library_is_noticed_and_nobody_is_mistaken(stage):
+    stage.emulator.clear_library()
+    stage.emulator.enrol("somebody", 0)
+    assert (await stage.finger("amara")).reason is Reason.UNKNOWN_FINGER
+    stage.emulator.unplug()
+    await stage.until(lambda: not stage.sensor_ready(), "the loss")
+    stage.emulator.replug()
+    await stage.until(stage.sensor_ready, "the sensor")
+    states = {slot.slot: slot.status for slot in stage.app.store.slots()}
+    assert set(states.values()) == {SlotState.ACTIVE, SlotState.MISSING}
+    assert states[1] == states[2] == SlotState.MISSING
+
+
+async def test_a_module_that_restarts_goes_on_by_itself(stage):
+    stage.emulator.restart()
+    assert (await stage.finger("amara")).kind is OutcomeKind.ACCEPTED
+
+
+async def test_a_silent_moment_costs_nobody_a_check_in(stage):
+    stage.emulator.silence(times=2)
+    await stage.until(stage.sensor_ready, "the sensor")
+    assert (await stage.finger("chidi")).kind is OutcomeKind.ACCEPTED
