@@ -5,15 +5,6 @@ from __future__ import annotations
 from drivers import codes
 from drivers import profiles as p
 
-# Extensions of some families only (R503 manual; ZFM-60/70 and AS608 for the backlight).
-AURA_LED = 0x35
-CHECK_SENSOR = 0x36
-PRODUCT_INFO = 0x3C
-SOFT_RESET = 0x3D
-HANDSHAKE = 0x40
-OPEN_LED = 0x50
-CLOSE_LED = 0x51
-
 # Seconds a module may think before its acknowledgement; not listed: `DEADLINE`.
 DEADLINE = 1.0
 DEADLINES = {
@@ -23,9 +14,9 @@ DEADLINES = {
     p.DELETE_CHAR: 2.0,
     p.WRITE_NOTEPAD: 2.0,
     p.EMPTY: 5.0,
-    AURA_LED: 0.3,
-    OPEN_LED: 0.3,
-    CLOSE_LED: 0.3,
+    p.AURA_LED: 0.3,
+    p.LED_ON: 0.3,
+    p.LED_OFF: 0.3,
 }
 SEARCH_FLOOR = 3.0
 SEARCH_EACH = 0.01
@@ -41,7 +32,7 @@ SHAPES = {
     p.READ_NOTEPAD: 1 + p.NOTEPAD_PAGE,
     p.TEMPLATE_COUNT: 3,
     p.READ_INDEX: 33,
-    PRODUCT_INFO: 47,
+    p.PRODUCT_INFO: 47,
 }
 # Refusals that are a return value and no exception.
 RETURNED = {

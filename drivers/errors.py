@@ -19,7 +19,6 @@ from typing import ClassVar, Literal
 
 from drivers import codes
 
-SENSOR_ERROR = 0x29  # R503 manual
 Quality = Literal["dry", "wet", "smudged", "partial", "lifted"]
 Mismatch = Literal["blank", "foreign", "behind", "ahead", "weak"]
 
@@ -335,7 +334,7 @@ _BY_CODE: dict[int, type[ConfirmationError]] = {
     codes.FLASH_ERROR: FlashError,
     codes.LIBRARY_FULL: LibraryFull,
     codes.PASSWORD_NEEDED: PasswordRequired,
-    SENSOR_ERROR: SensorFaulty,
+    codes.SENSOR_ERROR: SensorFaulty,
 }
 
 

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from drivers import commands as c
+from drivers.profiles import AURA_LED
 
 _PRODUCT = struct.Struct(">16s4s8s2s8s4H")
 
@@ -44,7 +44,7 @@ class Light:
     count: int = 0
 
     def command(self) -> bytes:
-        return bytes((c.AURA_LED, self.effect, self.speed, self.colour, self.count))
+        return bytes((AURA_LED, self.effect, self.speed, self.colour, self.count))
 
 
 DARK = Light(Effect.OFF)

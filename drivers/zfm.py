@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from drivers import codes
-from drivers import commands as c
 from drivers import profiles as p
 from drivers.errors import (
     Cancelled,
@@ -98,21 +97,21 @@ class ZfmSensor(Exchange):
 
     def ping(self) -> None:
         """Ask whether the module is there: HandShake (R503, 0x40) or VfyPwd; raises SensorError."""
-        if self._optional(bytes((c.HANDSHAKE,))) is None and not self.verifyPassword():
+        if self._optional(bytes((p.HANDSHAKE,))) is None and not self.verifyPassword():
             raise WrongPassword(codes.WRONG_PASSWORD, "the module's password has changed")
 
     def check_sensor(self) -> bool:
         """Whether the module can say that its sensor is sound (R503, 0x36); SensorFaulty if not."""
-        return self._optional(bytes((c.CHECK_SENSOR,))) is not None
+        return self._optional(bytes((p.CHECK_SENSOR,))) is not None
 
     def product_info(self) -> ProductInfo | None:
         """What the module says of itself (R503, 0x3C); None where it cannot."""
-        reply = self._optional(bytes((c.PRODUCT_INFO,)))
+        reply = self._optional(bytes((p.PRODUCT_INFO,)))
         return None if reply is None else ProductInfo.parse(reply[1:])
 
     def soft_reset(self) -> bool:
         """Restart the module and shake hands again (R503, 0x3D); False where it cannot."""
-        if self._optional(bytes((c.SOFT_RESET,))) is None:
+        if self._optional(bytes((p.SOFT_RESET,))) is None:
             return False
         self.link.settle()
         self.handshake()
@@ -124,7 +123,7 @@ class ZfmSensor(Exchange):
         Best effort: a refusal or a lost answer is not raised, and not asked for again on this
         line. Raises Disconnected and Cancelled like any other command.
         """
-        plain = c.CLOSE_LED if light.effect is Effect.OFF else c.OPEN_LED
+        plain = p.LED_OFF if light.effect is Effect.OFF else p.LED_ON
         for command in (light.command(), bytes((plain,))):
             try:
                 if self._optional(command) is not None:
@@ -323,6 +322,17 @@ def open_zfm(
         sensor.close()
         raise
     return sensor
+
+
+def reset_zfm(port: str, baudrate: int = 57_600, address: int = DEFAULT_ADDRESS) -> None:
+    """Tell a module that does not answer to restart (R503, 0x3D), and wait until it has booted.
+
+    Nothing says whether it worked; modules without SoftRst ignore it. Raises a TransportError if
+    the port cannot be had.
+    """
+    with ZfmSensor(resolve_port(port), baudrate, address) as sensor:
+        sensor.link.command(bytes((p.SOFT_RESET,)))
+        sensor.link.settle()
 
 
 def _words(*values: int) -> bytes:
