@@ -19,6 +19,7 @@ from drivers import profiles as p
 from drivers.errors import (
     PasswordRequired,
     ProtocolError,
+    Refused,
     ResponseTimeout,
     UnexpectedReply,
     confirmation_error,
@@ -217,7 +218,7 @@ class Exchange(PyFingerprint):
     def _synchronise(self) -> None:
         """Get into step by ReadSysPara, whose answer has a length like no other's."""
         for _ in range(_SYNC_TRIES - 1):
-            with contextlib.suppress(ResponseTimeout, ProtocolError):
+            with contextlib.suppress(ResponseTimeout, ProtocolError, Refused):
                 self._read_parameters()
                 return
             # A module that is still busy with the last command has not heard this one.
@@ -225,7 +226,7 @@ class Exchange(PyFingerprint):
         self._read_parameters()
 
     def _read_parameters(self) -> None:
-        """ReadSysPara, by itself.
+        """ReadSysPara, by itself; raises Refused if the module does not know it.
 
         Shorter acknowledgements that come first are late ones; 0x0E says that the module gave up
         a download, and swallowed the command with it.
@@ -234,9 +235,14 @@ class Exchange(PyFingerprint):
             self._verify(SYNC_TRY)
             return
         self._begin(bytes((p.READ_SYS_PARA,)))
-        deadline = time.monotonic() + _SYNC_LIMIT
+        deadline, refused = time.monotonic() + _SYNC_LIMIT, False
         while time.monotonic() < deadline:
-            packet = self.link.receive(SYNC_TRY)
+            try:
+                packet = self.link.receive(SYNC_TRY)
+            except ResponseTimeout:
+                if refused:
+                    raise self._refusal(codes.PACKET_ERROR) from None
+                raise
             code = packet.content[0]
             if packet.kind is not PacketKind.ACK:
                 continue
@@ -249,6 +255,7 @@ class Exchange(PyFingerprint):
             elif code == codes.PASSWORD_NEEDED:
                 self.link.done()
                 raise self._refusal(code)
+            refused = refused or code == codes.PACKET_ERROR
         raise UnexpectedReply("nothing that came was an answer to ReadSysPara")
 
 

@@ -231,7 +231,7 @@ def test_a_module_without_system_parameters_needs_its_profile(tmp_path, monkeypa
     monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.2)
     bare = replace(R307, instructions=R307.instructions - {READ_SYS_PARA})
     with Emulator(bare, tmp_path / "sensor") as emulator:
-        with pytest.raises(errors.SensorError):
+        with pytest.raises(errors.Refused):
             open_zfm(emulator.port)
         with ZfmSensor(emulator.port, profile=bare) as sensor:
             sensor.handshake()
