@@ -57,7 +57,9 @@ class Host:
     def hear(self, count, seconds=2.0):
         data = b""
         while len(data) < count and select.select([self.fd], [], [], seconds)[0]:
-            data += os.read(self.fd, count - len(data))
+            if not (more := os.read(self.fd, count - len(data))):
+                raise ConnectionResetError("hung up")
+            data += more
         return data
 
 
