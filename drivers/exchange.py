@@ -43,6 +43,7 @@ _SYNC_LIMIT = 10.0
 _STREAM_GAP = 1.0
 # Modules drop data packets that follow each other without a pause.
 _DATA_PAUSE = 0.005
+_DOWNLOADS = frozenset({p.DOWN_CHAR, p.DOWN_IMAGE})
 _STREAM = frozenset({PacketKind.DATA, PacketKind.END})
 
 
@@ -161,7 +162,9 @@ class Exchange(PyFingerprint):
         if packet.kind is not PacketKind.ACK:
             raise UnexpectedReply(f"{packet.kind.name} in answer to instruction {instruction:#04x}")
         if code != codes.OK:
-            self.link.done()
+            # A module that refuses a download may yet take the next command for data.
+            if instruction not in _DOWNLOADS:
+                self.link.done()
             if c.RETURNED.get(instruction) != code:
                 raise self._refusal(code)
         elif len(packet.content) != c.SHAPES.get(instruction, 1):
@@ -207,8 +210,13 @@ class Exchange(PyFingerprint):
     def _verify(self, seconds: float) -> None:
         """VfyPwd, by itself: it must work before the link is in step."""
         password: int = self._PyFingerprint__password
-        self._begin(bytes((p.VERIFY_PASSWORD,)) + password.to_bytes(4, "big"))
+        command = bytes((p.VERIFY_PASSWORD,)) + password.to_bytes(4, "big")
+        self._begin(command)
         packet = self.link.receive(seconds)
+        if packet.content[0] == codes.DATA_FAILED:
+            # The module gave up a download, and swallowed the command with it.
+            self._begin(command)
+            packet = self.link.receive(seconds)
         if packet.kind is not PacketKind.ACK or len(packet.content) != 1:
             raise UnexpectedReply("not what VfyPwd is answered with")
         self.link.done()

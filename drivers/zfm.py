@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from drivers import codes
 from drivers import profiles as p
 from drivers.errors import (
     Cancelled,
+    ConfirmationError,
     Disconnected,
     LibraryFull,
     PasswordRequired,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 # After these nobody knows whether the module has done what it was told.
 _UNCERTAIN = (ResponseTimeout, ProtocolError)
+# A module that changes how it is spoken to, but says no, would never be heard of again.
+_DOUBTFUL = (*_UNCERTAIN, ConfirmationError)
 _BAUDRATE, _PACKET_SIZE = 4, 6
 # With 256 bytes to a packet uploads are known to fail on R30x clones.
 _SAFE_PACKET_CODE = 2
@@ -111,8 +115,10 @@ class ZfmSensor(Exchange):
 
     def soft_reset(self) -> bool:
         """Restart the module and shake hands again (R503, 0x3D); False where it cannot."""
-        if self._optional(bytes((p.SOFT_RESET,))) is None:
-            return False
+        # The boot byte may have run into the acknowledgement.
+        with contextlib.suppress(ProtocolError):
+            if self._optional(bytes((p.SOFT_RESET,))) is None:
+                return False
         self.link.settle()
         self.handshake()
         return True
@@ -189,7 +195,7 @@ class ZfmSensor(Exchange):
         old: int = self._PyFingerprint__password
         try:
             return super().setPassword(newPassword)
-        except _UNCERTAIN as error:
+        except _DOUBTFUL as error:
             self._unless(error, lambda: self._answers(self._use_password, newPassword, old))
             return True
 
@@ -200,7 +206,7 @@ class ZfmSensor(Exchange):
         try:
             super().setAddress(newAddress)
             self._use_address(newAddress)
-        except _UNCERTAIN as error:
+        except _DOUBTFUL as error:
             self._answering = ()
             self._unless(error, lambda: self._answers(self._use_address, newAddress, old))
         finally:
@@ -215,7 +221,7 @@ class ZfmSensor(Exchange):
             super().setSystemParameter(parameterNumber, parameterValue)
             if parameterNumber == _BAUDRATE:
                 self.link.set_baudrate(9600 * parameterValue)
-        except _UNCERTAIN as error:
+        except _DOUBTFUL as error:
             if parameterNumber == _BAUDRATE:
                 rates = 9600 * parameterValue, old
                 self._unless(error, lambda: self._answers(self.link.set_baudrate, *rates))
