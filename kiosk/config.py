@@ -72,6 +72,18 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit: str = "warn"
 
 
+class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may leave the reader; nothing does by default.
+
+    `backup` keeps sealed copies in `templates.db`, `distribution` allows encrypted exports.
+    `key_file` holds the keys, empty for `vault.key` in the storage folder; it must be 0600.
+    """
+
+    backup: bool = False
+    distribution: bool = False
+    key_file: str = ""
+
+
 class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The hub to push to; an empty `url` starts an own one. The token's file must be 0600."""
 
@@ -116,6 +128,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kiosk: Kiosk = Kiosk()
     storage: Storage = Storage()
     sensor: Sensor = Sensor()
+    templates: Templates = Templates()
     hub: HubSection = HubSection()
     door: Door = Door()
     screen: Screen = Screen()
@@ -133,6 +146,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def hub_database(self) -> Path:
         return self.directory / "hub.db"
+
+    @property
+    def templates_database(self) -> Path:
+        return self.directory / "templates.db"
+
+    @property
+    def vault_key(self) -> Path:
+        """The key ring that opens `templates_database`."""
+        given = self.templates.key_file
+        return Path(given).expanduser() if given else self.directory / "vault.key"
 
     @property
     def size(self) -> tuple[int, int] | None:

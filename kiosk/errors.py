@@ -6,6 +6,9 @@ KioskError
 |   +-- BadRowsError     a file of people has bad rows; nothing was imported
 +-- NoConsentError       the person said no to enrolment
 +-- DemoError            the demo could not go on
++-- VaultError           keys and seals of templates (its branches: kiosk.vault)
++-- TemplatesError       kept templates (its branches: kiosk.templates)
++-- BundleError          a file of exported templates cannot be used
 +-- StoreError           the database (its branches: kiosk.storefile)
 """
 
