@@ -61,6 +61,8 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fingerprint reader; an empty `port` means there is none.
 
+    `port` is a path, or `usb:VID:PID[:SERIAL]` (hex) for whatever path that adapter gets.
+
     `audit` is what a stored template that is no longer the recorded one leads to: `off` never
     looks, `warn` logs it, `strict` puts the slot out of use.
     """
@@ -249,6 +251,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("organisation.id", "" if _is_slug(config.organisation.id) else slug),
         ("site.id", "" if _is_slug(config.site.id) else slug),
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
+        ("sensor.port", "" if _is_port(config.sensor.port) else "must look like usb:VID:PID"),
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
         ("screen.size", "" if sized else 'must look like "1280x800"'),
         ("hub.url", "" if re.match(r"$|https?://", url) else "must begin with http(s)://"),
@@ -259,6 +262,11 @@ def _schedule_problems(config: Config) -> list[tuple[str, str]]:
     found = [(f"schedule {s.id}", _schedule_problem(s)) for s in config.schedule]
     twice = len({s.id for s in config.schedule}) < len(config.schedule)
     return [*found, ("schedule", "two schedules have the same id" if twice else "")]
+
+
+def _is_port(port: str) -> bool:
+    named = re.fullmatch(r"usb:[0-9a-f]{4}:[0-9a-f]{4}(:.+)?", port, re.IGNORECASE)
+    return bool(named) or not port.lower().startswith("usb:")
 
 
 def _is_slug(text: str) -> bool:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from drivers.errors import SensorError
-from drivers.library import read_stamp, used_slots
+from drivers.detect import detect
+from drivers.errors import ResponseTimeout, SensorError
+from drivers.library import look_at, used_slots
+from drivers.packets import DEFAULT_ADDRESS
 from drivers.zfm import open_zfm
 from kiosk.clock import NS
 from kiosk.config import HUB_URL_FILE
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kiosk.clock import Clock
-    from kiosk.config import Config
+    from kiosk.config import Config, Sensor
 
 _OLDEST_HONEST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
@@ -101,14 +103,30 @@ def _sensor(config: Config) -> Finding:
         with open_zfm(
             settings.port, settings.baudrate, settings.address, settings.password
         ) as sensor:
-            stamp = read_stamp(sensor)
-            used, capacity = len(used_slots(sensor)), sensor.getStorageCapacity()
+            stamp = look_at(sensor)
+            used, capacity = len(used_slots(sensor)), sensor.capacity
+    except ResponseTimeout as error:
+        return Finding("sensor", well=False, seen=_who_answers(settings, error))
     except SensorError as error:
-        return Finding(
-            "sensor", well=False, seen=f"{settings.port}: {error.sentence} {error.advice}"
-        )
+        told = f"{settings.port}: {error.sentence} {error.advice}"
+        return Finding("sensor", well=False, seen=told)
     name = stamp.sensor if stamp else "not stamped yet"
-    return Finding("sensor", well=True, seen=f"{settings.port}, {name}, {used} of {capacity} slots")
+    weak = ", known by its looks only (it has no notepad)" if stamp and stamp.weak else ""
+    seen = f"{settings.port}, {name}{weak}, {used} of {capacity} slots"
+    return Finding("sensor", well=True, seen=seen)
+
+
+def _who_answers(settings: Sensor, silence: ResponseTimeout) -> str:
+    """Look for a module that speaks at another baud rate or address than the settings say."""
+    try:
+        found = detect(settings.port, {settings.address: None, DEFAULT_ADDRESS: None})
+    except SensorError:
+        return f"{settings.port}: {silence.sentence} {silence.advice}"
+    model = f" ({found.profile})" if found.profile else ""
+    return (
+        f"{settings.port}: a module{model} answers at other settings; in [sensor] set"
+        f" baudrate = {found.baudrate} and address = 0x{found.address:08X}"
+    )
 
 
 def _hub(config: Config) -> Finding:

@@ -163,6 +163,14 @@ def test_doctor_tells_each_part_in_a_line(settings, tmp_path):
     assert failed == ["sensor"]
 
 
+def test_doctor_finds_a_module_that_speaks_at_another_baud_rate(settings, tmp_path):
+    with Emulator("r307", tmp_path / "sensor") as emulator:
+        emulator.set_baudrate(115_200)
+        ill = run("kiosk", "doctor", "--config", settings, check=False)
+    assert ill.returncode == 1
+    assert "set baudrate = 115200 and address = 0xFFFFFFFF" in ill.stdout
+
+
 class Enrolment:
     """`kiosk enrol` as somebody at the terminal meets it."""
 

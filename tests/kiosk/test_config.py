@@ -41,6 +41,8 @@ def test_the_environment_goes_before_the_file(tmp_path):
         ('[organisation]\nid = ""', "organisation.id"),
         ('[screen]\nsize = "big"', "screen.size"),
         ('[screen]\nscheme = "pink"', "screen.scheme"),
+        ('[sensor]\nport = "usb:12"', "sensor.port"),
+        ('[sensor]\naudit = "maybe"', "sensor.audit"),
         ('[hub]\nurl = "hub.example.org"', "hub.url"),
         ('[[schedule]]\nid = "a"\ntitle = "A"\nstart = "25:00"\nend = "10:00"', "schedule a"),
         (
