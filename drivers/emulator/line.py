@@ -145,8 +145,8 @@ class Line:
                 self._turn()
             except _Interrupted:
                 continue
-            except OSError:
-                _LOG.exception("the pseudo-terminal failed")
+            except Exception:  # noqa: BLE001 - callers of `do` would wait for ever for a dead thread
+                _LOG.exception("the emulator stumbled; its cable is out")
                 self.wire.unplug()
 
     def _turn(self) -> None:

@@ -374,3 +374,20 @@ def test_two_emulators_at_once_know_nothing_of_each_other(tmp_path):
         one.unplug()
         assert ask(second, GEN_IMAGE) == NOBODY
         assert ask(second, command(0x19, 0)) == ack(1), "a ZFM-20 has no notepad"
+
+
+def test_a_stumble_pulls_the_cable_and_the_emulator_can_be_used_again(
+    emulator, monkeypatch, caplog
+):
+    def stumble(_):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(emulator._line.module, "react", stumble)
+    with Host(emulator.port) as host:
+        host.send(GEN_IMAGE)
+        wait_until(lambda: not emulator.look()["plugged"])
+    assert "stumbled" in caplog.text
+    monkeypatch.undo()
+    emulator.replug()
+    with Host(emulator.port) as host:
+        assert ask(host, GEN_IMAGE) == NOBODY
