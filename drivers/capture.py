@@ -40,8 +40,9 @@ class ReaderTiming:
     within `failures_within` of the one before, are told of. `heartbeat` and `audit` are how often
     an idle sensor is asked who it is, and given idle work. A sensor that was up for less than
     `stable_after` does not count as recovered: pauses between attempts go on growing from
-    `retry_first` to `retry_last`, every `reset_after`th attempt begins with a reset, and after
-    `give_up_after` the sensor is out of service, until an attempt succeeds.
+    `retry_first` to `retry_last` (`retry_missing` for an unplugged one), every `reset_after`th
+    attempt begins with a reset, and after `give_up_after` the sensor is out of service, until an
+    attempt succeeds.
     """
 
     poll: float = 0.04
@@ -57,6 +58,7 @@ class ReaderTiming:
     audit: float = 60.0
     retry_first: float = 0.25
     retry_last: float = 5.0
+    retry_missing: float = 0.5
     stable_after: float = 5.0
     reset_after: int = 3
     give_up_after: int = 6

@@ -16,6 +16,8 @@ from drivers.errors import (
     EnrolMismatch,
     FlashError,
     ImageQuality,
+    ProtocolError,
+    ResponseTimeout,
     SensorError,
     SlotInUse,
     SlotOutOfRange,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from drivers.zfm import ZfmSensor
 
 _LOG = logging.getLogger(__name__)
+_LOOKS = 2
 
 
 class Step(StrEnum):
@@ -173,11 +176,20 @@ class _Placements:
             self._pause(deadline)
 
     def _finger(self, *, unclear: bool) -> bool:
-        """Whether a finger is there; `unclear` if the module got no image of what it saw."""
-        try:
-            return self._sensor.readImage()
-        except ImageQuality:
-            return unclear
+        """Whether a finger is there; `unclear` if the module got no image of what it saw.
+
+        One lost answer costs one look, not the enrolment: the next one gets into step again.
+        """
+        for left in reversed(range(_LOOKS)):
+            try:
+                return self._sensor.readImage()
+            except ImageQuality:
+                return unclear
+            except (ResponseTimeout, ProtocolError) as error:
+                if not left:
+                    raise
+                _LOG.warning("one look at the finger was lost: %s", error)
+        return unclear
 
     def _pause(self, deadline: float) -> None:
         if time.monotonic() >= deadline:

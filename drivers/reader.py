@@ -18,6 +18,7 @@ from drivers.errors import (
     Cancelled,
     Disconnected,
     PasswordRequired,
+    PortMissing,
     ProtocolError,
     ResponseTimeout,
     SensorError,
@@ -247,10 +248,14 @@ class Reader:
         """How long to wait before the next attempt, and how bad it is by now."""
         timing, since = self._timing, self._up_since
         self._up_since = None
-        if since is not None and time.monotonic() - since >= timing.stable_after:
+        stable = since is not None and time.monotonic() - since >= timing.stable_after
+        if stable or (since is not None and isinstance(cause, Disconnected)):
             self._attempt = 0
         growth: int = 1 << min(self._attempt, 16)
-        pause = min(timing.retry_last, timing.retry_first * growth)
+        # To look for a port costs nothing, and somebody may be waiting with the cable in hand.
+        unplugged = isinstance(cause, Disconnected | PortMissing)
+        longest = timing.retry_missing if unplugged else timing.retry_last
+        pause = min(longest, timing.retry_first * growth)
         self._attempt += 1
         stage = Stage.REOPENING
         if self._attempt >= timing.give_up_after:

@@ -74,8 +74,9 @@ def reconcile(sensor: ZfmSensor, table: SlotTable) -> Reconciled:
         check_identity(stamp, bound, unfinished=_any_unfinished(table, bound))
     if bound.weak:
         _check_weak(sensor, table.entries(bound.sensor), used)
-    settle(sensor, table)
-    return _compare(sensor, table)
+    if settle(sensor, table) or stamp is None:
+        return _compare(sensor, table)
+    return _compare(sensor, table, stamp, used)
 
 
 def check_identity(stamp: Stamp | None, bound: Binding, *, unfinished: bool) -> None:
@@ -96,15 +97,15 @@ def check_identity(stamp: Stamp | None, bound: Binding, *, unfinished: bool) -> 
         raise _mismatch("ahead", bound, stamp.sensor)
 
 
-def settle(sensor: ZfmSensor, table: SlotTable) -> None:
-    """Finish every deletion and take back every enrolment that was begun, sensor first.
+def settle(sensor: ZfmSensor, table: SlotTable) -> bool:
+    """Finish every deletion and take back every enrolment that was begun; whether there was any.
 
     Only for the bound sensor: look at its stamp before. What the sensor does not let go of stays
     unfinished, and so never names anybody.
     """
     bound = table.binding()
     if bound is None:
-        return
+        return False
     entries = table.entries(bound.sensor).values()
     left = [entry for entry in entries if entry.state in UNFINISHED]
     gone = [entry for entry in left if _remove(sensor, entry, weak=bound.weak)]
@@ -112,13 +113,14 @@ def settle(sensor: ZfmSensor, table: SlotTable) -> None:
         if entry not in gone and bound.weak:
             table.put(bound.sensor, Entry(entry.slot, SlotState.QUARANTINED))
     if not gone:
-        return
+        return bool(left)
     generation = advance(sensor, bound)
     for entry in gone:
         if entry.state is SlotState.PENDING and entry.digest:
             table.put(bound.sensor, replace(entry, state=SlotState.MISSING), generation)
         else:
             table.drop(bound.sensor, entry.slot, generation)
+    return True
 
 
 def advance(sensor: ZfmSensor, bound: Binding) -> int:
@@ -218,12 +220,17 @@ def _check_weak(sensor: ZfmSensor, entries: Mapping[int, Entry], used: frozenset
             raise SensorIdentityMismatch("weak", f"slot {entry.slot} holds another template")
 
 
-def _compare(sensor: ZfmSensor, table: SlotTable) -> Reconciled:
+def _compare(
+    sensor: ZfmSensor,
+    table: SlotTable,
+    stamp: Stamp | None = None,
+    used: frozenset[int] | None = None,
+) -> Reconciled:
     """Bring the entries in line with the index; the table is bound to this sensor."""
-    stamp = look_at(sensor)
+    stamp = stamp or look_at(sensor)
     if stamp is None:
         raise LibraryMismatch("the sensor has lost its stamp")
-    used, trusted = _index_and_count(sensor)
+    used, trusted = _index_and_count(sensor, used)
     entries = table.entries(stamp.sensor)
     for slot in used - entries.keys():
         _LOG.warning("slot %d holds a template that is nobody's: quarantined", slot)
@@ -257,8 +264,8 @@ def _summary(sensor: ZfmSensor, table: SlotTable, stamp: Stamp, trusted: bool) -
     )
 
 
-def _index_and_count(sensor: ZfmSensor) -> tuple[frozenset[int], bool]:
-    used = used_slots(sensor)
+def _index_and_count(sensor: ZfmSensor, used: frozenset[int] | None) -> tuple[frozenset[int], bool]:
+    used = used_slots(sensor) if used is None else used
     if (count := sensor.getTemplateCount()) == len(used):
         return used, True
     _LOG.warning("the sensor counts %d templates and shows %d", count, len(used))

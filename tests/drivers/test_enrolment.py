@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from drivers import errors
+from drivers import commands, errors
 from drivers.emulator import Emulator, Mishap
 from drivers.enrolment import Step, enrol_finger
-from drivers.profiles import R307, STORE
+from drivers.profiles import GEN_IMAGE, R307, STORE
 from drivers.zfm import open_zfm
-from tests.drivers.person import ASKED, QUICK, Person
+from tests.drivers.person import ASKED, QUICK, Person, same
 
 TIMING = QUICK
 
@@ -98,6 +98,19 @@ def test_a_store_whose_answer_is_lost_is_looked_at_and_the_enrolment_goes_on(emu
     enrolled = enrol_finger(sensor, 12, Person(emulator, "ann", "ann", "ann"), TIMING)
     assert enrolled.slot == 12
     assert emulator.history.count(STORE) == 1
+
+
+def test_one_lost_look_does_not_cost_the_enrolment_and_two_in_a_row_do(
+    emulator, sensor, monkeypatch
+):
+    monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.1)
+    emulator.inject(Mishap(GEN_IMAGE, bad_checksum=True))
+    assert enrol_finger(sensor, 12, same(emulator, "ann"), TIMING).slot == 12
+    emulator.lift()
+    emulator.inject(*[Mishap(GEN_IMAGE, silent=True)] * 2)
+    with pytest.raises(errors.ResponseTimeout):
+        enrol_finger(sensor, 13, same(emulator, "bob"), TIMING)
+    assert emulator.slots == {12}
 
 
 def test_nobody_comes(emulator, sensor):
