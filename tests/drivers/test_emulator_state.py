@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from drivers.emulator import Emulator, StateFileError, state
 from drivers.emulator.memory import Flash
 from drivers.profiles import PROFILES, R307
+from tests.drivers.conftest import wait_until
 from tests.drivers.emulated import Host, ack, command
 
 _FLASHES = st.builds(
@@ -85,6 +86,14 @@ def test_what_was_acknowledged_is_in_the_file_already(tmp_path, file):
         modules, _ = state.load(file, R307)
         assert set(modules[0].library) == {7}
     assert list(tmp_path.glob(".flash*")) == []
+
+
+def test_a_parameter_that_changes_after_its_acknowledgement_is_kept_too(tmp_path, file):
+    with start(tmp_path, file) as emulator, Host(emulator.port) as host:
+        host.send(command(0x0E, 5, 1))
+        assert host.hear(12) == ack(0)
+        wait_until(file.exists)
+        assert state.load(file, R307)[0][0].security_level == 1
 
 
 GOOD = json.dumps(
