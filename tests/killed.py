@@ -15,7 +15,7 @@ def killed_at_line(work, files, line):
     return _in_child(lambda: _trace(work, {str(file) for file in files}, line))
 
 
-def killed_at_call(work, owners, call):
+def killed_at_call(work, call):
     """Do `work(step)` in a child, killed at the n-th call that `step` has wrapped; if it lived.
 
     `step(owner, *names)` makes those methods of an object count.
@@ -36,7 +36,7 @@ def killed_at_call(work, owners, call):
 
         return counted
 
-    return _in_child(lambda: work(step, *owners))
+    return _in_child(lambda: work(step))
 
 
 def _trace(work, files, line):

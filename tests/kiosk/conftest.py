@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from drivers.emulator import Emulator
+from drivers.reconcile import reconcile
+from drivers.zfm import open_zfm
+from kiosk.slots import StoredSlots
 from kiosk.store import Store
+from kiosk.templates import TemplateStore
+from kiosk.vault import KeyRing
 from tests.fakes import FakeClock
 
 
@@ -32,3 +38,33 @@ def open_store(tmp_path, clock):
 @pytest.fixture
 def store(open_store):
     return open_store()
+
+
+@pytest.fixture
+def slots(store, clock):
+    """The slot table of this test's store."""
+    return StoredSlots(store, clock)
+
+
+@pytest.fixture
+def templates(tmp_path, clock):
+    """An empty vault of templates."""
+    ring = KeyRing(tmp_path / "vault.key", {})
+    opened = TemplateStore.open(tmp_path / "templates.db", ring, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def emulator(tmp_path):
+    """An R307 on a pseudo-terminal."""
+    with Emulator("r307", tmp_path / "sensor", seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def sensor(emulator, slots):
+    """The driver at its other end, bound to this test's store."""
+    with open_zfm(emulator.port) as opened:
+        reconcile(opened, slots)
+        yield opened
