@@ -100,6 +100,18 @@ def hub(*, db: Path, host: str, port: int, child: bool, insecure_lan: bool) -> N
     sys.exit(code)
 
 
+@main.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.pass_context
+def emulator(context: click.Context) -> None:
+    """An emulated fingerprint sensor on a pseudo-terminal; `kiosk emulator --help` says more."""
+    from drivers.emulator.__main__ import main as emulate  # noqa: PLC0415
+
+    sys.exit(emulate(context.args, prog="kiosk emulator"))
+
+
 @main.group()
 def people() -> None:
     """The people this site knows."""

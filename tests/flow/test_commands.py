@@ -150,6 +150,17 @@ def test_a_second_kiosk_on_the_same_database_is_refused(settings, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_emulator_is_a_command_of_the_kiosk_too(tmp_path):
+    told = run("kiosk", "emulator", "--help").stdout
+    assert "--profile" in told
+    assert "r503" in told
+    lines = "enrol ann 1\nplace ann\nlift\nquit\n"
+    done = run("kiosk", "emulator", "--profile", "r307", "--link", tmp_path / "s", stdin=lines)
+    ready, *answers = done.stdout.splitlines()
+    assert ready == f"ready {tmp_path}/s"
+    assert [answer.split()[0] for answer in answers] == ["ok"] * 4
+
+
 def test_doctor_tells_each_part_in_a_line(settings, tmp_path):
     with Emulator("r307", tmp_path / "sensor"):
         well = run("kiosk", "doctor", "--config", settings)
