@@ -56,13 +56,20 @@ class Guard:
     """A Reader's `confirm`, with the table: the slot is active on this very sensor and generation.
 
     Every `every`th match (0: none, 1: all) the matched template is also read and held against its
-    digest; a weak sensor's always. May be called from one thread only.
+    digest; a weak sensor's always; with `once`, each slot's first match since `renew`. May be
+    called from one thread only.
     """
 
-    def __init__(self, table: SlotTable, every: int = 0) -> None:
+    def __init__(self, table: SlotTable, every: int = 0, *, once: bool = False) -> None:
         self._table = table
         self._every = every
+        self._once = once
         self._matches = 0
+        self._held: set[int] = set()
+
+    def renew(self) -> None:
+        """Trust no slot any longer: the sensor was out of sight."""
+        self._held.clear()
 
     def __call__(self, sensor: ZfmSensor, identity: str, slot: int) -> bool:
         """Raises SensorIdentityMismatch if this is not the bound sensor, or any SensorError."""
@@ -76,9 +83,11 @@ class Guard:
             return False
         self._matches += 1
         due = bound.weak or (self._every > 0 and self._matches % self._every == 0)
+        due = due or (self._once and slot not in self._held)
         if due and entry.digest and not has_digest(sensor, slot, entry.digest):
             _LOG.warning("a finger matched slot %d, whose template is not the one on record", slot)
             return False
+        self._held.add(slot)
         return True
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
+    from drivers.library import Stamp
     from drivers.reader import Reader
+    from drivers.zfm import ZfmSensor
     from kiosk.clock import Clock
     from kiosk.config import Config
     from kiosk.model import LinkStatus
@@ -116,7 +118,7 @@ class App:
         from drivers.audit import Audit, Guard, Policy  # noqa: PLC0415
         from drivers.reader import Reader  # noqa: PLC0415
         from drivers.reconcile import reconcile  # noqa: PLC0415
-        from drivers.zfm import open_zfm  # noqa: PLC0415
+        from drivers.zfm import open_zfm, reset_zfm  # noqa: PLC0415
         from kiosk.slots import StoredSlots  # noqa: PLC0415
 
         sensor = self.config.sensor
@@ -124,12 +126,21 @@ class App:
             self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
             return
         table = StoredSlots(self.store, self._clock)
+        # Nobody can write to a sensor that we hold: one look at each template per connection is
+        # enough to know that it is still the one that was enrolled.
+        guard = Guard(table, once=True)
+
+        def prepare(zfm: ZfmSensor) -> Stamp:
+            guard.renew()
+            return reconcile(zfm, table).stamp
+
         self._reader = Reader(
             lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
             self._from_reader,
-            prepare=lambda zfm: reconcile(zfm, table).stamp,
-            confirm=Guard(table),
+            prepare=prepare,
+            confirm=guard,
             idle=Audit(table, Policy(sensor.audit)),
+            reset=lambda: reset_zfm(sensor.port, sensor.baudrate, sensor.address),
         )
         self._reader.start()
 

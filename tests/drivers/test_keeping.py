@@ -21,6 +21,7 @@ from drivers.profiles import (
     IMAGE_TO_TEMPLATE,
     LED_ON,
     SEARCH,
+    UP_CHAR,
     VERIFY_PASSWORD,
 )
 from drivers.reader import (
@@ -117,6 +118,26 @@ def test_a_template_exchanged_behind_the_kiosks_back_is_caught_by_its_digest(
     assert touch(emulator, events, "ann").slot == 0
     emulator.enrol("mallory", 0)
     assert touch(emulator, events, "mallory") == NotMatched(refused=0)
+
+
+def test_each_template_is_looked_at_once_per_connection(emulator, events, made, table):
+    put_ann(emulator, table)
+    guard = Guard(table, once=True)
+
+    def reads():
+        return emulator.history.count(UP_CHAR)
+
+    with open_zfm(emulator.port) as sensor:
+        before, stamp = reads(), table.binding().sensor
+        assert guard(sensor, stamp, 0)
+        once = reads()
+        assert once > before
+        assert guard(sensor, stamp, 0)
+        assert reads() == once
+        emulator.enrol("mallory", 0)
+        guard.renew()
+        assert not guard(sensor, stamp, 0)
+        assert not guard(sensor, stamp, 0)
 
 
 def test_a_stranger_is_closed_until_it_is_adopted(emulator, events, made, table, tmp_path):

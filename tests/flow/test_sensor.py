@@ -51,6 +51,9 @@ async def test_a_cleared_library_is_noticed_and_nobody_is_mistaken(stage):
     states = {slot.slot: slot.status for slot in stage.app.store.slots()}
     assert set(states.values()) == {SlotState.ACTIVE, SlotState.MISSING}
     assert states[1] == states[2] == SlotState.MISSING
+    # Slot 0 is Amara's on record, and holds a stranger's template under our own stamp.
+    answer = await stage.finger("somebody")
+    assert (answer.kind, answer.person) == (OutcomeKind.REFUSED, None)
 
 
 async def test_a_module_that_restarts_goes_on_by_itself(stage):
