@@ -10,7 +10,7 @@ from drivers.library import read_stamp
 from drivers.reconcile import adopt, reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm
-from kiosk.model import Author, Kind
+from kiosk.model import Author, Kind, encode_event
 from kiosk.revocation import (
     Certificate,
     decommission,
@@ -20,12 +20,12 @@ from kiosk.revocation import (
     revoked_since,
 )
 from kiosk.slots import StoredSlots
-from kiosk.store import Draft
 from kiosk.templates import TemplateStore
 from kiosk.vault import KeyRing
 from tests.fakes import NOON
 from tests.killed import killed_at_call
 from tests.kiosk.library import found, keep, know, put_in, revocations
+from tests.kiosk.test_store import envelope, foreign
 
 
 @pytest.fixture
@@ -79,12 +79,13 @@ def test_without_its_sensor_an_order_waits_and_nobody_is_named_meanwhile(
 
 @pytest.mark.usefixtures("enrolled")
 def test_an_order_from_another_kiosk_is_carried_out_and_confirmed(store, sensor, slots, templates):
-    # Another kiosk's event is one that this device did not confirm.
-    order = Draft(Kind.TEMPLATE_REVOKED, person="bob", data={"state": "ordered"})
-    store.record(order).result()
-    order = Draft(Kind.TEMPLATE_REVOKED, person="zoe", data={"state": "ordered"})
-    store.record(order).result()
     know(store, "zoe", consent=False)
+    said = [("bob", {"state": "ordered"}), ("zoe", {"state": "ordered"})]
+    # What another kiosk has confirmed for itself says nothing of this one.
+    said.append(("bob", {"state": "done", "order": "order-0"}))
+    for at, (person, data) in enumerate(said):
+        event = foreign(f"order-{at}", at, Kind.TEMPLATE_REVOKED, person, None, data=data)
+        store.apply_remote("r", "e1", [(encode_event(event), envelope(at))], at).result()
     done = resume(store, slots, sensor=sensor, templates=templates)
     assert [(r.person, r.slots, r.templates, r.done) for r in done] == [
         ("bob", 1, 1, True),
