@@ -121,13 +121,14 @@ def people() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_CONFIG
 def import_people(file: Path, path: Path | None) -> None:
-    """Add or change people from a CSV file: id,first_name,last_name,kind,code."""
+    """Add or change people from a CSV file: id,first_name,last_name,kind,code,badge."""
     config = _config(path)
     with _one_line():
+        from kiosk.badges import keeper  # noqa: PLC0415
         from kiosk.directory import BadRowsError, read_people  # noqa: PLC0415
 
         try:
-            found = read_people(file)
+            found = read_people(file, keeper(config))
         except BadRowsError as error:
             for problem in error.problems:
                 click.echo(f"{file}: {problem}", err=True)

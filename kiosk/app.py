@@ -14,6 +14,7 @@ from qasync import QEventLoop
 
 from drivers.errors import PortMissing
 from drivers.events import ReaderEvent, SensorDown
+from kiosk.badges import badge_key
 from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings
@@ -45,7 +46,9 @@ class App:
     def __init__(
         self, config: Config, clock: Clock, watch: Callable[[ReaderEvent], None] = lambda _: None
     ) -> None:
-        """Open the store; raises a `StoreError` or `TokenError` before anything is shown.
+        """Open the store.
+
+        Raises a `StoreError`, `TokenError` or `BadgeError` before anything is shown.
 
         `watch` is told of every reader event on the loop, after the desk.
         """
@@ -53,6 +56,7 @@ class App:
         self._clock = clock
         self._watch = watch
         self.token = token_of(config)
+        self._badge_key = badge_key(config)
         self.store: Store = open_store(
             config.database,
             org=config.organisation.id,
@@ -61,7 +65,9 @@ class App:
             zone=config.site.zone,
         )
         settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
-        self.desk = Desk(self.store, clock, config.site_rules(), settings, self._kick)
+        self.desk = Desk(
+            self.store, clock, config.site_rules(), settings, self._kick, self._badge_key
+        )
         self.hub: HubChild | None = None
         if not config.hub.url:
             self.hub = HubChild(config.hub_database, self.token, self._hub_moved)

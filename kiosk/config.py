@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from platformdirs import PlatformDirs
 
+from drivers.badge import BURST, BadgeFormat
 from kiosk.errors import KioskError
 from kiosk.rules import DAYS, Schedule, Site
 
@@ -24,6 +25,7 @@ HUB_URL_FILE = "hub.url"
 AUDITS = ("off", "warn", "strict")
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
+_LONGEST_BADGE = 1024  # characters; a QR code holds up to 4,296
 
 
 class ConfigError(KioskError):
@@ -100,6 +102,37 @@ class Door(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: bool = True
 
 
+class Badge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Badge and QR readers in keyboard mode, and how badges are kept.
+
+    `prefix`, `suffix` and the lengths are what the reader types; `key_gap_ms` is the longest time
+    between its keys; a badge counts again after `repeat_seconds` away. `pattern` finds the token
+    in what was read (see `drivers.badge`). `pepper_file` (0600) is the same at all kiosks.
+    """
+
+    enabled: bool = True
+    prefix: str = ""
+    suffix: str = ""
+    min_length: int = 4
+    max_length: int = 128
+    key_gap_ms: int = 50
+    repeat_seconds: float = 2.5
+    pattern: str = ""
+    pepper_file: str = ""
+
+    def format(self) -> BadgeFormat:
+        """What `drivers.badge` needs of the settings."""
+        return BadgeFormat(
+            self.prefix,
+            self.suffix,
+            self.min_length,
+            self.max_length,
+            self.key_gap_ms / 1000,
+            self.repeat_seconds,
+            self.pattern,
+        )
+
+
 class Screen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the screen looks; `size` as "1280x800", empty for the whole screen."""
 
@@ -133,6 +166,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     templates: Templates = Templates()
     hub: HubSection = HubSection()
     door: Door = Door()
+    badge: Badge = Badge()
     screen: Screen = Screen()
     schedule: tuple[ScheduleSection, ...] = ()
 
@@ -236,7 +270,8 @@ def _plain(message: str) -> str:
 
 
 def _validate(config: Config, path: Path) -> None:
-    for setting, problem in (*_problems(config), *_schedule_problems(config)):
+    found = (*_problems(config), *_badge_problems(config.badge), *_schedule_problems(config))
+    for setting, problem in found:
         if problem:
             raise ConfigError(f"{path}: {setting}: {problem}")
 
@@ -256,6 +291,25 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("screen.size", "" if sized else 'must look like "1280x800"'),
         ("hub.url", "" if re.match(r"$|https?://", url) else "must begin with http(s)://"),
     ]
+
+
+def _badge_problems(badge: Badge) -> list[tuple[str, str]]:
+    least, most = BURST - 1, badge.max_length
+    fits = least <= badge.min_length <= most <= _LONGEST_BADGE
+    return [
+        ("badge.min_length", "" if fits else f"{least} <= min_length <= max_length <= 1024"),
+        ("badge.key_gap_ms", "" if 5 <= badge.key_gap_ms <= 500 else "must be from 5 to 500"),
+        ("badge.repeat_seconds", "" if 0 <= badge.repeat_seconds <= 60 else "must be from 0 to 60"),
+        ("badge.pattern", _pattern_problem(badge.pattern)),
+    ]
+
+
+def _pattern_problem(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"is no regular expression: {error}"
+    return ""
 
 
 def _schedule_problems(config: Config) -> list[tuple[str, str]]:

@@ -15,14 +15,15 @@ from kiosk.errors import KioskError
 from kiosk.model import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from kiosk.model import Session
 
-COLUMNS = ("id", "first_name", "last_name", "kind", "code")
+COLUMNS = ("id", "first_name", "last_name", "kind", "code", "badge")
 KINDS = ("member", "student", "visitor", "staff")
-_LONGEST = 120  # characters of any field
+_LONGEST = 120  # characters of any field, and of any of several badges
+_SHORTEST_BADGE = 3
 
 
 class DirectoryError(KioskError):
@@ -88,11 +89,12 @@ class HubClient:
         return response.status, answer if isinstance(answer, dict) else {}
 
 
-def read_people(path: Path) -> list[Person]:
-    """The people of a CSV file with a header of `COLUMNS` (any order; kind and code may lack).
+def read_people(path: Path, keep: Callable[[str], str] | None = None) -> list[Person]:
+    """The people of a CSV file with a header of `COLUMNS` (any order; the last three may lack).
 
-    Raises `BadRowsError` that lists every bad row with its line number, or `DirectoryError` when
-    the file itself cannot be read.
+    `keep` makes of what a badge says what is kept of it; without it no row may have a badge. A
+    row with several badges has a semicolon between them. Raises `BadRowsError` that lists every
+    bad row with its line number, or `DirectoryError` when the file itself cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -111,22 +113,26 @@ def read_people(path: Path) -> list[Person]:
     seen: dict[tuple[str, str], int] = {}
     for row in reader:
         cells = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+        texts = [text.strip() for text in cells.pop("badge", "").split(";") if text.strip()]
+        badges = [keep(text) for text in texts] if keep else []
         found = _row_problems(cells, row, seen, reader.line_num)
+        found += _badge_problems(texts, badges, seen, reader.line_num)
         problems += [f"line {reader.line_num}: {problem}" for problem in found]
         if not found:
-            people.append(_person(cells))
+            people.append(_person(cells, badges))
     if problems:
         raise BadRowsError(problems)
     return people
 
 
-def _person(cells: dict[str, str]) -> Person:
+def _person(cells: dict[str, str], badges: Sequence[str]) -> Person:
     return Person(
         cells["id"],
         cells["first_name"],
         cells["last_name"],
         cells.get("kind") or "member",
         cells.get("code", ""),
+        badges=tuple(badges),
     )
 
 
@@ -149,4 +155,22 @@ def _row_problems(
         first = seen.setdefault((name, value), line) if value else line
         if first != line:
             problems.append(f'{name} "{value}" is on line {first} already')
+    return problems
+
+
+def _badge_problems(
+    texts: Sequence[str], badges: Sequence[str], seen: dict[tuple[str, str], int], line: int
+) -> list[str]:
+    """What is wrong with a row's badges, in words that do not tell them."""
+    problems = []
+    if len(badges) < len(texts):
+        problems.append("badges cannot be taken here")
+    if any(len(text) < _SHORTEST_BADGE for text in texts):
+        problems.append(f"a badge has fewer than {_SHORTEST_BADGE} characters")
+    if any(len(text) > _LONGEST for text in texts):
+        problems.append("badge is too long")
+    for badge in badges:
+        if (first := seen.get(("badge", badge))) is not None:
+            problems.append(f"its badge is on line {first} already")
+        seen.setdefault(("badge", badge), line)
     return problems

@@ -2,6 +2,7 @@
 
 KioskError
 +-- ConfigError          the settings cannot be used
++-- BadgeError           the file of the badges' pepper cannot be used
 +-- DirectoryError       the hub did not take people or sessions
 |   +-- BadRowsError     a file of people has bad rows; nothing was imported
 +-- NoConsentError       the person said no to enrolment

@@ -189,7 +189,10 @@ def session_room(org: str, session: str) -> str:
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A member, student, visitor or member of staff."""
+    """A member, student, visitor or member of staff.
+
+    `badges` are keyed hashes of the tokens on their badges (`kiosk.badges`), never the tokens.
+    """
 
     id: str
     first_name: str
@@ -197,6 +200,7 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = "member"
     code: str = ""
     active: bool = True
+    badges: tuple[str, ...] = ()
 
     @property
     def public_name(self) -> str:
@@ -356,6 +360,7 @@ class Reason(StrEnum):
     NONE = "none"
     UNKNOWN_FINGER = "unknown_finger"
     UNKNOWN_CODE = "unknown_code"
+    UNKNOWN_BADGE = "unknown_badge"
     NOT_ACTIVE = "not_active"
     NOT_SAVED = "not_saved"
     DRY = "dry"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.badge import BadgeFormat
 from kiosk import config
 
 DEFAULTS = Path(__file__).parents[2] / "resources" / "default.toml"
@@ -50,6 +51,12 @@ def test_the_environment_goes_before_the_file(tmp_path):
             '"xyz" is not a day',
         ),
         ('[[schedule]]\nid="a"\ntitle="A"\nstart="09:00"\nend="10:00"\n' * 2, "same id"),
+        ('[badge]\npattern = "("', "badge.pattern: is no regular expression"),
+        ("[badge]\nmin_length = 2", "badge.min_length: 3 <= min_length <= max_length"),
+        ("[badge]\nmin_length = 9\nmax_length = 8", "badge.min_length"),
+        ("[badge]\nmax_length = 1025", "badge.min_length"),
+        ("[badge]\nkey_gap_ms = 0", "badge.key_gap_ms"),
+        ("[badge]\nrepeat_seconds = -1", "badge.repeat_seconds"),
         ("[sensor", "not valid TOML"),
     ],
 )
@@ -78,3 +85,10 @@ def test_schedules_and_sizes_reach_the_rules(tmp_path):
     assert found.size == (800, 480)
     (schedule,) = found.site_rules().schedules
     assert (schedule.id, schedule.late_after, len(schedule.days)) == ("a", 5, 7)
+
+
+def test_badge_settings_reach_the_parser(tmp_path):
+    text = '[badge]\nprefix="%"\nsuffix="?"\nmin_length=5\nmax_length=9\nkey_gap_ms=40'
+    found = load(tmp_path, text + '\nrepeat_seconds=1\npattern="x+"')
+    assert found.badge.format() == BadgeFormat("%", "?", 5, 9, 0.04, 1, "x+")
+    assert config.Badge().format() == BadgeFormat()

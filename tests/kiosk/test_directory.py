@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from kiosk.badges import BadgeKey
 from kiosk.directory import BadRowsError, DirectoryError, HubClient, read_people
 from kiosk.model import Person
 
+KEY = BadgeKey("club")
 HEADER = "id,first_name,last_name,kind,code\n"
 
 
@@ -53,6 +55,33 @@ def test_every_bad_row_is_listed_with_its_line_and_nothing_is_imported(tmp_path)
         "line 10: the number of columns differs from the first line's",
         "line 11: first_name is too long",
     ]
+
+
+def test_badges_are_kept_as_hashes_and_an_empty_cell_takes_them_away(tmp_path):
+    text = "id,first_name,last_name,badge\na1,Ann,Lee,20417\nb2,Bob,Ray,04A2 ; QR-7\nc3,Cy,,\n"
+    ann, bob, cy = read_people(write(tmp_path, text), KEY.hash)
+    assert ann.badges == (KEY.hash("20417"),)
+    assert bob.badges == (KEY.hash("04A2"), KEY.hash("QR-7"))
+    assert cy.badges == ()
+    assert "20417" not in repr(ann)
+
+
+def test_bad_badges_are_listed_without_telling_them(tmp_path):
+    rows = ["a1,Ann,L,4711", "b2,Bob,R,12", f"c3,Cy,S,{'9' * 121}", "d4,Di,T,1234;4711"]
+    text = "id,first_name,last_name,badge\n" + "\n".join(rows)
+    with pytest.raises(BadRowsError) as caught:
+        read_people(write(tmp_path, text), KEY.hash)
+    assert caught.value.problems == [
+        "line 3: a badge has fewer than 3 characters",
+        "line 4: badge is too long",
+        "line 5: its badge is on line 2 already",
+    ]
+
+
+def test_a_badge_that_nobody_can_hash_is_not_dropped_in_silence(tmp_path):
+    with pytest.raises(BadRowsError) as caught:
+        read_people(write(tmp_path, "id,first_name,last_name,badge\na1,Ann,L,4711\n"))
+    assert caught.value.problems == ["line 2: badges cannot be taken here"]
 
 
 def test_a_file_without_the_columns_says_which(tmp_path):
