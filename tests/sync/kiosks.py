@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from kiosk.ledger import Draft
 from kiosk.model import Kind, LinkState
-from kiosk.store import Store
+from kiosk.store import Draft, Store
 from sync.client import Pacing, SyncClient
 from tests.sync.rig import ORG, SITE, TOKEN, TestClock, until
 

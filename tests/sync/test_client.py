@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from websockets.asyncio.server import serve
 
-from kiosk.ledger import Draft
 from kiosk.model import Kind, LinkState, session_room
+from kiosk.store import Draft
 from sync import protocol as p
 from sync.client.pacing import Backoff, Pacing
 from tests.sync.kiosks import QUICK, Kiosk, held_by, kiosk
@@ -119,7 +119,7 @@ async def test_items_the_hub_sets_apart_are_counted_and_do_not_stop_the_rest(pat
         one = Kiosk(tmp_path / "k.db", server.url)
         ids = one.check_in(5)
         one.store._execute(
-            "UPDATE event SET body = replace(body, 'p1', 'px') WHERE id = ?", (ids[1],)
+            ("UPDATE event SET body = replace(body, 'p1', 'px') WHERE id = ?", (ids[1],))
         ).result(5)
         one.client.start()
         try:
@@ -134,7 +134,8 @@ async def test_an_item_that_is_not_even_json_does_not_stop_the_rest(path, tmp_pa
     async with hub(path) as server:
         one = Kiosk(tmp_path / "k.db", server.url)
         ids = one.check_in(5)
-        one.store._execute("UPDATE event SET body = X'7BFF22' WHERE id = ?", (ids[2],)).result(5)
+        spoil = "UPDATE event SET body = X'7BFF22' WHERE id = ?"
+        one.store._execute((spoil, (ids[2],))).result(5)
         one.client.start()
         try:
             await one.settled()
