@@ -14,6 +14,7 @@ from kiosk import log
 from kiosk.clock import SystemClock
 from kiosk.config import DIRS, Config, load
 from kiosk.errors import KioskError
+from kiosk.terminal import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,11 @@ def emulator(context: click.Context) -> None:
     from drivers.emulator.__main__ import main as emulate  # noqa: PLC0415
 
     sys.exit(emulate(context.args, prog="kiosk emulator"))
+
+
+main.add_command(
+    LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
+)
 
 
 @main.group()

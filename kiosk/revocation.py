@@ -70,7 +70,8 @@ def revoke(
 ) -> Revoked:
     """Destroy every template of `person` here, and tell all other kiosks to do the same.
 
-    From the first step on nobody is identified by them. Without a sensor it stays not `done`.
+    From the first step on nobody is identified by them. Without a sensor it is not `done`, if there
+    are any on the bound one. `templates` may be None only where none were ever kept.
     Raises `StoreError`, `NotForgottenError`, FlashError or another SensorError; `resume` goes on.
     """
     data = {"state": ORDERED, "reason": reason}

@@ -1,0 +1,57 @@
+"""What every command at the terminal shares; light, for a command pays for what it needs only."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kiosk.errors import KioskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIG = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings file (default: the user's configuration directory).",
+)
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Whatever our own parts raise for people becomes one line and exit code 1."""
+    from drivers.errors import SensorError  # noqa: PLC0415  brings the serial port's library
+    from sync.hub.errors import HubError  # noqa: PLC0415  brings the hub's
+
+    try:
+        yield
+    except SensorError as error:
+        raise click.ClickException(f"{error.sentence} {error.advice}") from error
+    except (KioskError, HubError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+class LazyGroup(click.Group):
+    """A group of commands that is imported when one of them is asked for."""
+
+    def __init__(self, name: str, module: str, help_: str) -> None:
+        """`module` must have a click group called `name`."""
+        super().__init__(name, help=help_)
+        self._module = module
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._group().get_command(ctx, cmd_name)
+
+    def _group(self) -> click.Group:
+        found = getattr(importlib.import_module(self._module), str(self.name))
+        if not isinstance(found, click.Group):
+            raise TypeError(f"{self._module}.{self.name} is no group of commands")
+        return found
