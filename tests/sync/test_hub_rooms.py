@@ -16,6 +16,8 @@ from sync import protocol as p
 from sync.hub.rooms import HOPELESS
 from tests.sync.rig import ORG, ROOM, TOKEN, Author, hello, hub, joined, until
 
+_NARROW = 64 * 1024  # bytes
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -172,6 +174,16 @@ async def stalled_socket(url, device):
     return raw
 
 
+def narrow_socket(url):
+    """A connected socket whose kernel holds little: it would else take megabytes on its own."""
+    host, port = url.removeprefix("http://").split(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW)
+    raw.connect((host, int(port)))
+    raw.setblocking(False)
+    return raw
+
+
 async def test_a_stalled_member_delays_nobody_and_is_passed_over(path):
     author = Author()
     filler = {"data": {"note": "x" * 4000}}
@@ -227,13 +239,15 @@ async def test_a_slow_member_recovers_everything_by_offset(path):
         hub(path) as server,
         joined(server.url) as peer,
         # It takes nothing from the socket while its small queue is full.
-        joined(server.url, hello("slow"), max_queue=1) as slow,
+        joined(server.url, hello("slow"), max_queue=1, sock=narrow_socket(server.url)) as slow,
     ):
         await slow.follow()
+        connection = server._core.connections["slow", "inc-1"]
+        served = connection._transport.get_extra_info("socket")
+        served.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NARROW)
         for _ in range(60):
             await peer.push(*(author.body(**filler) for _ in range(50)))
-        lagging = server._core.connections["slow", "inc-1"]._member
-        assert not lagging.seats[ROOM].live
+        assert not connection._member.seats[ROOM].live
         seen = []
         while len(seen) < 3000:
             page = await slow.get(p.Events)
