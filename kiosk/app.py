@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import Qt
@@ -15,11 +16,13 @@ from qasync import QEventLoop
 from drivers.errors import PortMissing
 from drivers.events import ReaderEvent, SensorDown
 from kiosk.badges import badge_key
+from kiosk.clock import HubClock
 from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import token_of
 from kiosk.desk import Desk, DeskSettings
 from kiosk.hubchild import HubChild
 from kiosk.rescue import open_store, rescue_note
+from kiosk.storefile import StoreError
 from ui.shell import Shell, application
 
 if TYPE_CHECKING:
@@ -65,9 +68,10 @@ class App:
             zone=config.site.zone,
         )
         settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
-        self.desk = Desk(
-            self.store, clock, config.site_rules(), settings, self._kick, self._badge_key
-        )
+        self._hub_clock = HubClock(clock)
+        self._hub_clock.learn(self.store.anchors())
+        site = config.site_rules()
+        self.desk = Desk(self.store, self._hub_clock, site, settings, self._kick, self._badge_key)
         self.hub: HubChild | None = None
         if not config.hub.url:
             self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
@@ -175,7 +179,13 @@ class App:
         self._soon(self._watch, event)
 
     def _from_line(self, status: LinkStatus) -> None:
-        self._soon(self.desk.link_changed, status)
+        self._soon(self._line_changed, status)
+
+    def _line_changed(self, status: LinkStatus) -> None:
+        # A contact may have told the hub's time: the door's clock and session go by it.
+        with contextlib.suppress(sqlite3.Error, StoreError):
+            self._hub_clock.learn(self.store.anchors())
+        self.desk.link_changed(status)
 
     def _soon(self, call: Any, argument: object) -> None:  # noqa: ANN401  any of the desk's inputs
         if not self._loop.is_closed():

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NS = 1_000_000_000
 # A quartz oscillator may drift this much between two contacts with the hub (100 ppm).
@@ -69,6 +72,44 @@ class Anchor(msgspec.Struct, frozen=True):
     ticks: int
     hub: int
     round_trip: int
+
+
+class HubClock:
+    """A machine's clocks, its wall clock set right by what is known of the hub's time.
+
+    After a contact in this boot the wall time is the hub's plus the elapsed boot time. Before it,
+    the time is at least the latest that was ever heard from a hub: a kiosk without a battery clock
+    wakes up in the past. For what people are shown and for choosing a session; events keep the
+    machine's own wall clock as evidence.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._anchor: Anchor | None = None
+        self._floor = 0
+        self.boot = clock.boot
+
+    def learn(self, anchors: Iterable[Anchor]) -> None:
+        """Take the anchors of all boots; an older one of this boot never replaces a later one."""
+        for anchor in anchors:
+            self._floor = max(self._floor, anchor.hub)
+            known = self._anchor
+            if anchor.boot == self.boot and (known is None or anchor.ticks >= known.ticks):
+                self._anchor = anchor
+
+    def wall(self) -> int:
+        if self._anchor is not None:
+            return self._anchor.hub + self._clock.ticks() - self._anchor.ticks
+        return max(self._clock.wall(), self._floor)
+
+    def ticks(self) -> int:
+        return self._clock.ticks()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def synced(self) -> bool:
+        return self._anchor is not None or self._clock.synced()
 
 
 def effective(

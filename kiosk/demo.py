@@ -17,7 +17,6 @@ from kiosk.app import run_on_qt, until_told
 from kiosk.model import Attendance, Kind, Outcome, OutcomeKind, Reason
 from kiosk.script import Act, Step, cast, morning
 from kiosk.stage import DemoError, Stage, clear, demo_config, sample_people
-from kiosk.tasks import spawn, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,32 +95,44 @@ class _Morning:
         (out / "pictures").mkdir(exist_ok=True)
         self._seed = seed
         self._unlike = 0
+        self._up = True
         self._stage: Stage
 
     async def play(self) -> tuple[Report, list[str]]:
         late_after = self._seconds * 0.75
         self._stage = Stage(demo_config(self._out), self._people, self._seed, late_after)
-        outage = None
         try:
             await self._stage.open()
             self._say(f"{len(self._people)} people enrolled; the door is open")
             await self._picture("idle")
-            outage = spawn(self._outage(), "demo-outage")
             await self._arrivals()
-            await outage
             rows = await self._agreement()
             await self._picture("end")
         finally:
-            await stop(outage)
             self._stage.close()
         return self._counted(rows)
 
     async def _arrivals(self) -> None:
-        began = asyncio.get_running_loop().time()
-        for step in self._steps:
-            wait = began + step.at - asyncio.get_running_loop().time()
-            await asyncio.sleep(max(0.0, wait))
+        """Play the steps at their times; the hub is gone for the middle third of them."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        third = max(1, len(self._steps) // 3)
+        for number, step in enumerate(self._steps):
+            await asyncio.sleep(max(0.0, began + step.at - loop.time()))
+            if number == third:
+                self._line(up=False)
+            if number == 2 * third:
+                self._line(up=True)
             await self._step(step)
+        self._line(up=True)
+        if (took := loop.time() - began) > self._seconds * 1.1:
+            self._say(f"so many people took {took:.0f} s instead of {self._seconds:.0f} s")
+
+    def _line(self, *, up: bool) -> None:
+        if up != self._up:
+            self._up = up
+            self._stage.set_line(up=up)
+            self._say("the hub was started again" if up else "the hub was killed")
 
     async def _step(self, step: Step) -> None:
         if step.act is Act.UNPLUG:
@@ -156,15 +167,6 @@ class _Morning:
         stage.emulator.replug()
         await stage.until(stage.sensor_ready, "the sensor to come back")
         self._say("the sensor is back")
-
-    async def _outage(self) -> None:
-        """The hub is gone for the middle third."""
-        await asyncio.sleep(self._seconds / 3)
-        self._stage.set_line(up=False)
-        self._say("the hub was killed")
-        await asyncio.sleep(self._seconds / 3)
-        self._stage.set_line(up=True)
-        self._say("the hub was started again")
 
     async def _agreement(self) -> int:
         """Wait until nothing is held and both kiosks' rosters are the same; its rows."""

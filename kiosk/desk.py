@@ -8,6 +8,7 @@ Nobody is told "welcome" before the store has committed.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,7 @@ class Desk:
         self._known: dict[str, Session] = {}
         self._rows: dict[str, Attendance] = {}
         self._slots: dict[tuple[str, int], str] = {}
+        self._writing: set[str] = set()
         self._recorded_at: dict[tuple[str, str], float] = {}
         self._serial = 0
         self._attempt = 0
@@ -147,19 +149,20 @@ class Desk:
         outcome, event = self._outcome, self._undo
         if outcome is None:
             return
+        self.dismiss()
         if event is not None:
-            self._undo = None
             if event.session and event.person:
                 self._recorded_at.pop((event.session, event.person), None)
             data = {"target": event.id}
-            self._keep(Draft(Kind.RETRACT, event.session, event.person, data=data))
+            retract = Draft(Kind.RETRACT, event.session, event.person, data=data)
+            self._keep(retract, or_else=lambda: self._not_saved(outcome.person))
         elif outcome.person is not None:
             data = {"reason": "not_you"}
             self._keep(Draft(Kind.HELP, self._session.id, outcome.person.id, data=data))
-        self.dismiss()
 
     def dismiss(self) -> None:
-        """Back to idle."""
+        """Back to idle; whoever comes next starts with no bad reads."""
+        self._attempt = 0
         self._to(Phase.IDLE)
 
     def try_now(self) -> None:
@@ -242,6 +245,9 @@ class Desk:
     # -- answers -----------------------------------------------------------------------------------
 
     def _identified(self, person: Person | None, data: dict[str, Any]) -> None:
+        if person is not None and person.id in self._writing:
+            return  # the same person again before the first answer: it is on its way
+        self._reconsider()
         row = self._rows.get(person.id) if person else None
         last = self._recorded_at.get((self._session.id, person.id)) if person else None
         since_last = None if last is None else self.clock.monotonic() - last
@@ -265,6 +271,7 @@ class Desk:
         except StoreError:
             self._not_saved(person)
             return
+        self._writing.add(person.id)
         loop = self._loop
 
         def done(result: Future[list[Event]]) -> None:
@@ -274,6 +281,7 @@ class Desk:
         future.add_done_callback(done)
 
     def _recorded(self, person: Person, outcome: OutcomeKind, result: Future[list[Event]]) -> None:
+        self._writing.discard(person.id)
         error = result.exception()
         if error is not None:
             _LOG.error("a check-in could not be saved: %s", error)
@@ -301,7 +309,7 @@ class Desk:
         self._keep(Draft(Kind.REFUSED, self._session.id, who, data={"reason": reason.value}))
         self._answer(OutcomeKind.REFUSED, reason=reason, person=person)
 
-    def _not_saved(self, person: Person) -> None:
+    def _not_saved(self, person: Person | None) -> None:
         self._answer(OutcomeKind.REFUSED, reason=Reason.NOT_SAVED, person=person)
 
     def _try_again(self, reason: Reason) -> None:
@@ -319,17 +327,22 @@ class Desk:
         self._to(Phase.OUTCOME, outcome)
         self._after(shown, self.dismiss)
 
-    def _keep(self, draft: Draft) -> None:
-        """Record what nobody waits for; a failure is logged, for the answer stands without it."""
+    def _keep(self, draft: Draft, or_else: Callable[[], None] | None = None) -> None:
+        """Record what the answer does not wait for; a failure is logged, and shown by `or_else`."""
+        loop = self._loop
 
         def done(result: Future[Event]) -> None:
             if error := result.exception():
                 _LOG.error("a %s event could not be saved: %s", draft.kind.value, error)
+                if or_else is not None and loop is not None and not loop.is_closed():
+                    loop.call_soon_threadsafe(or_else)
 
         try:
             self._store.record(draft).add_done_callback(done)
         except StoreError as error:
             _LOG.error("a %s event could not be saved: %s", draft.kind.value, error)
+            if or_else is not None:
+                or_else()
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -417,9 +430,10 @@ class Desk:
         self._publish()
 
     def _tick(self) -> None:
-        self._reconsider()
+        # Armed first: whatever goes wrong now, tomorrow's session must open.
         if self._loop is not None:
             self._ticker = self._loop.call_later(self._settings.session_check, self._tick)
+        self._reconsider()
 
     def _reconsider(self) -> None:
         """Open the session that is due now, if it is another or has been described anew."""
@@ -428,8 +442,13 @@ class Desk:
             self._open(due)
 
     def _open(self, session: Session) -> None:
+        try:
+            rows = self._store.attendance(session.id)
+        except (StoreError, sqlite3.Error) as error:
+            _LOG.error("the session that is due cannot be opened yet: %s", error)
+            return
         self._session = session
-        self._rows = {row.person: row for row in self._store.attendance(session.id)}
+        self._rows = {row.person: row for row in rows}
         self._publish()
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 if TYPE_CHECKING:
     import datetime as dt
+
+# SQLite and C keep integers in 64 bits, and as nanoseconds they reach from 1677 to 2262: a number
+# beyond is nobody's time, and must not get further than the decoder.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 # -- the log ---------------------------------------------------------------------------------------
 
@@ -55,7 +59,7 @@ class Author(msgspec.Struct, frozen=True, omit_defaults=True):
 
     role: str = "door"
     staff: str | None = None
-    rank: int = 0
+    rank: Int64 = 0
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,14 +79,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     device: str
     incarnation: str
-    kseq: int
+    kseq: Int64
     kind: str
     org: str
     room: str
-    wall: int
+    wall: Int64
     zone: str
     boot: str
-    ticks: int
+    ticks: Int64
     synced: bool
     session: str | None = None
     person: str | None = None
@@ -97,13 +101,13 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the hub adds when it accepts an event; all times in UTC ns."""
 
     epoch: str
-    offset: int
-    received: int
-    low: int
-    high: int
+    offset: Int64
+    received: Int64
+    low: Int64
+    high: Int64
     verdict: str = "accepted"  # or "quarantined", then `code` says why
     code: str = ""
-    rank: int = 0
+    rank: Int64 = 0
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -113,8 +117,8 @@ class Entry(msgspec.Struct, frozen=True):
     """
 
     event: Event
-    low: int
-    high: int
+    low: Int64
+    high: Int64
     envelope: Envelope | None = None
 
 
@@ -221,10 +225,10 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     title: str
     zone: str
-    starts: int
-    ends: int
+    starts: Int64
+    ends: Int64
     place: str = ""
-    late_at: int | None = None
+    late_at: Int64 | None = None
     roster: tuple[str, ...] | None = None
     all_day: bool = False
 

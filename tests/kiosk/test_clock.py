@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.clock import DRIFT_PER_NS, NS, Anchor, SystemClock, effective
+from kiosk.clock import DRIFT_PER_NS, NS, Anchor, HubClock, SystemClock, effective
+from tests.fakes import NOON, FakeClock
 
 BOOT = "boot-1"
 HUB = 1_767_000_000 * NS
@@ -118,3 +120,33 @@ def test_without_the_system_call_the_clock_is_not_trusted():
     clock = SystemClock()
     clock._libc = object()
     assert clock.synced() is False
+
+
+def test_a_hub_clock_without_contact_is_at_least_the_latest_time_ever_heard():
+    machine = FakeClock(wall=0, boot="now")
+    clock = HubClock(machine)
+    clock.learn([Anchor("before", 5, NOON, 0), Anchor("long-before", 5, NOON - 9 * NS, 0)])
+    assert clock.wall() == NOON
+    machine.set_wall(NOON + 60 * NS)
+    assert clock.wall() == NOON + 60 * NS
+    assert machine.synced() is clock.synced()
+
+
+@pytest.mark.parametrize("wall", [0, NOON, 2**61])
+def test_a_hub_clock_after_contact_goes_by_the_hub_whatever_the_machine_believes(wall):
+    machine = FakeClock(wall=wall)
+    clock = HubClock(machine)
+    clock.learn([Anchor(machine.boot, machine.ticks(), NOON, 0)])
+    machine.advance(90)
+    machine.set_wall(wall)
+    assert clock.wall() == NOON + 90 * NS
+    assert clock.synced()
+    assert (clock.boot, clock.ticks()) == (machine.boot, machine.ticks())
+
+
+def test_a_hub_clock_keeps_the_later_anchor_of_this_boot():
+    machine = FakeClock(wall=0)
+    clock = HubClock(machine)
+    later = Anchor(machine.boot, machine.ticks(), NOON, 0)
+    clock.learn([later, Anchor(machine.boot, machine.ticks() - NS, NOON - 5 * NS, 0)])
+    assert clock.wall() == NOON

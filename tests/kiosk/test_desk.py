@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,12 @@ class Door:
         self.rows.extend(rows)
         self.moved.set()
 
-    async def until(self, condition):
+    async def until(self, condition, *, moves=True):
+        """Wait for something that the desk announces, or (not `moves`) that only its timers do."""
         async with asyncio.timeout(5):
             while not condition():
                 self.moved.clear()
-                await self.moved.wait()
+                await (self.moved.wait() if moves else asyncio.sleep(0))
 
     async def finger(self, slot, sensor="sensor"):
         serial = self.serial
@@ -435,4 +437,55 @@ async def test_what_was_recorded_before_a_restart_is_shown_after_it(store, clock
     door = Door(store, clock)
     assert door.row("ann").presence is Presence.INSIDE
     assert (await door.finger(0)).kind is OutcomeKind.ALREADY_IN
+    door.desk.stop()
+
+
+async def test_an_undo_that_cannot_be_saved_is_told(door):
+    await door.finger(0)
+    door.store.close()
+    door.desk.not_you()
+    await door.until(lambda: door.desk.state.outcome is not None)
+    outcome = door.desk.state.outcome
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.REFUSED, Reason.NOT_SAVED)
+
+
+async def test_bad_reads_of_one_person_are_not_counted_against_the_next(door):
+    door.desk.sensor_event(CaptureFailed("dry"))
+    door.desk.dismiss()
+    door.desk.sensor_event(CaptureFailed("wet"))
+    assert door.desk.state.outcome.attempt == 1
+
+
+async def test_the_same_person_five_times_before_the_first_answer_is_one_check_in(door):
+    for _ in range(5):
+        door.desk.enter_code("1001")
+    await door.until(lambda: door.desk.state.outcome is not None)
+    assert door.kinds().count(Kind.CHECK_IN) == 1
+
+
+async def test_a_session_that_cannot_be_opened_now_is_opened_later(store, clock, monkeypatch):
+    door = Door(store, clock, session_check=0.01)
+    failing = True
+
+    def attendance(session, real=store.attendance):
+        if failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(session)
+
+    monkeypatch.setattr(store, "attendance", attendance)
+    clock.advance(3 * 3600)
+    ticks = door.desk._ticker
+    await door.until(lambda: door.desk._ticker is not ticks, moves=False)
+    assert door.desk.state.session.title == "Lunch"
+    failing = False
+    await door.until(lambda: door.desk.state.session.all_day)
+    door.desk.stop()
+
+
+async def test_the_session_is_the_one_of_the_moment_of_the_scan(store, clock):
+    door = Door(store, clock, session_check=3600)
+    clock.advance(3 * 3600)
+    await door.finger(0)
+    assert door.desk.state.session.all_day
+    assert store.attendance(door.desk.state.session.id)[0].person == "ann"
     door.desk.stop()
