@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -37,7 +38,8 @@ from kiosk.model import (
 )
 from kiosk.rules import local_date
 from kiosk.slots import StoredSlots
-from kiosk.store import Draft, Store
+from kiosk.store import Draft, Store, StoreBusyError
+from kiosk.storefile import take_lock
 from kiosk.tasks import spawn
 from sync.client import SyncClient
 
@@ -52,6 +54,9 @@ PATIENCE = 30.0  # seconds for anything that must happen
 _QUARTER = 15 * 60 * NS
 _CONSENT = {"text": "demo-1", "language": "en", "answer": "yes"}
 _FILES = ("kiosk.db", "hub.db", "second.db")
+_MARKER = "whorl-demo"
+# Markers this process holds; the kernel lets go of them when it ends, however it ends.
+_taken: dict[Path, int] = {}
 
 
 class DemoError(KioskError):
@@ -226,13 +231,47 @@ def demo_config(out: Path) -> Config:
 
 
 def clear(out: Path) -> None:
-    """Take away what an earlier demo left in its folder, and nothing else."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Take a folder for this process's demo, and away what an earlier demo left in it.
+
+    Raises `DemoError` for a folder that holds anything but a demo's files, and while another demo
+    or kiosk uses it; then nothing in it has been changed.
+    """
+    _take(out)
+    with contextlib.ExitStack() as locks:
+        try:
+            for name in _FILES:
+                locks.enter_context(take_lock(out / name))
+        except StoreBusyError as error:
+            raise DemoError(str(error)) from error
+        _sweep(out)
+
+
+def _sweep(out: Path) -> None:
     for name in _FILES:
         for path in out.glob(f"{name}*"):
-            path.unlink()
+            # Whoever waits for a lock must find the same file again.
+            if path.suffix != ".lock":
+                path.unlink()
     for path in (out / "pictures").glob("*.png"):
         path.unlink()
+
+
+def _take(out: Path) -> None:
+    """Mark the folder as a demo's and hold its marker until this process ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    marker = (out / _MARKER).resolve()
+    # The log is begun before the folder is looked at.
+    if not marker.exists() and any(path.name != "log" for path in out.iterdir()):
+        raise DemoError(f"{out} is not a demo's folder: it holds other files; choose an empty one")
+    if marker in _taken:
+        return
+    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise DemoError(f"another demo is running in {out}") from error
+    _taken[marker] = descriptor
 
 
 def sample_people() -> list[Person]:
