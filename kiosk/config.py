@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Meta
 from platformdirs import PlatformDirs
 
+import resources
 from drivers.badge import BURST, BadgeFormat
 from kiosk.errors import KioskError
 from kiosk.rules import DAYS, Schedule, Site
@@ -25,6 +27,14 @@ HUB_URL_FILE = "hub.url"
 AUDITS = ("off", "warn", "strict")
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
+# What else may begin with WHORL_: never part of the settings, because the log may show those.
+SECRETS = frozenset({"WHORL_HUB_TOKEN"})
+LANGUAGES = tuple(
+    sorted(file.stem for file in (Path(resources.__file__).parent / "translations").glob("*.toml"))
+)
+
+_Minutes = Annotated[int, Meta(ge=0, le=24 * 60)]
+_Word = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 _LONGEST_BADGE = 1024  # characters; a QR code holds up to 4,296
 
 
@@ -45,7 +55,7 @@ class SiteSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str = "main"
     zone: str = "UTC"
     all_day_title: str = "Open today"
-    opens_before_minutes: int = 30
+    opens_before_minutes: _Minutes = 30
 
 
 class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,9 +80,10 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     port: str = ""
-    baudrate: int = 57600
-    address: int = 0xFFFFFFFF
-    password: int = 0
+    # The manuals' N x 9600.
+    baudrate: Annotated[int, Meta(ge=9600, le=921_600, multiple_of=9600)] = 57600
+    address: _Word = 0xFFFFFFFF
+    password: _Word = 0
     audit: str = "warn"
 
 
@@ -98,8 +109,7 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Door(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the door behaves; `repeat_seconds` is how long a second scan is not worth an event."""
 
-    repeat_seconds: float = 60
-    code: bool = True
+    repeat_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 60
 
 
 class Badge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,7 +162,7 @@ class ScheduleSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     end: str
     days: tuple[str, ...] = DAYS
     place: str = ""
-    late_after_minutes: int | None = None
+    late_after_minutes: _Minutes | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,6 +228,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+def url_problem(url: str) -> str:
+    """Why `url` cannot be a hub's, in words; empty if it can be."""
+    if not re.match(r"https?://", url):
+        return "must begin with http:// or https://"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return f"{url} is no address: {error}"
+    if not host or re.search(r"[^!-~]", url):
+        return f"{url} names no host"
+    return f"{url}: a port is from 1 to 65535" if port == 0 else ""
+
+
 def default_path() -> Path:
     """The settings file that is read when none is named."""
     return Path(DIRS.user_config_dir) / "kiosk.toml"
@@ -252,13 +276,37 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """WHORL_SENSOR_PORT sets `port` of `[sensor]`; WHORL_HUB_TOKEN is a secret and stays out."""
-    sections = {name: type(getattr(Config(), name)) for name in Config.__struct_fields__}
-    for section, kind in sections.items():
-        for key in getattr(kind, "__struct_fields__", ()):
-            name = f"{PREFIX}{section}_{key}".upper()
-            if name in environ:
-                values.setdefault(section, {})[key] = environ[name]
+    """WHORL_SENSOR_PORT sets `port` of `[sensor]`; one that sets nothing is an error, as in a file.
+
+    A number may be written as in the file (0xFFFFFFFF).
+    """
+    names = _variables()
+    for name in sorted(name for name in environ if name.startswith(PREFIX)):
+        if name in SECRETS:
+            continue
+        if name not in names:
+            raise ConfigError(f"the environment: {name} is no setting")
+        section, key, number = names[name]
+        keys = values.setdefault(section, {})
+        if isinstance(keys, dict):  # else the file is wrong, which is told later
+            keys[key] = _number(environ[name]) if number else environ[name]
+
+
+def _variables() -> dict[str, tuple[str, str, bool]]:
+    """By variable: the section and the key that it sets, and whether that is a whole number."""
+    return {
+        f"{PREFIX}{section}_{key}".upper(): (section, key, hint is int)
+        for section, kind in get_type_hints(Config).items()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        for key, hint in get_type_hints(kind).items()
+    }
+
+
+def _number(text: str) -> int | str:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text
 
 
 def _plain(message: str) -> str:
@@ -278,8 +326,7 @@ def _validate(config: Config, path: Path) -> None:
 
 def _problems(config: Config) -> list[tuple[str, str]]:
     """Each setting that types alone cannot judge, with what is wrong with it or ""."""
-    screen, url = config.screen, config.hub.url
-    sized = re.fullmatch(r"(\d+x\d+)?", screen.size)
+    screen = config.screen
     slug = "must be a plain word without a slash"
     return [
         ("site.zone", "" if is_zone(config.site.zone) else f"no such zone: {config.site.zone}"),
@@ -288,8 +335,12 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
         ("sensor.port", "" if _is_port(config.sensor.port) else "must look like usb:VID:PID"),
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
-        ("screen.size", "" if sized else 'must look like "1280x800"'),
-        ("hub.url", "" if re.match(r"$|https?://", url) else "must begin with http(s)://"),
+        ("screen.size", "" if _is_size(screen.size) else 'must look like "1280x800"'),
+        (
+            "screen.language",
+            "" if screen.language in LANGUAGES else f"must be one of {LANGUAGES}",
+        ),
+        ("hub.url", url_problem(config.hub.url) if config.hub.url else ""),
     ]
 
 
@@ -323,6 +374,14 @@ def _is_port(port: str) -> bool:
     return bool(named) or not port.lower().startswith("usb:")
 
 
+def _is_size(size: str) -> bool:
+    """Empty, or of a screen that the kiosk can draw on and no memory is too small for."""
+    if not size:
+        return True
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", size)
+    return found is not None and all(320 <= int(n) <= 8192 for n in found.groups())
+
+
 def _is_slug(text: str) -> bool:
     return bool(text) and "/" not in text
 
@@ -338,9 +397,7 @@ def is_zone(name: str) -> bool:
 
 def _schedule_problem(schedule: ScheduleSection) -> str:
     for text in (schedule.start, schedule.end):
-        try:
-            dt.time.fromisoformat(text)
-        except ValueError:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
             return f'"{text}" is not a time like "18:00"'
     if unknown := [day for day in schedule.days if day not in DAYS]:
         return f'"{unknown[0]}" is not a day; use {", ".join(DAYS)}'

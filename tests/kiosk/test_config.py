@@ -58,6 +58,33 @@ def test_the_environment_goes_before_the_file(tmp_path):
         ("[badge]\nkey_gap_ms = 0", "badge.key_gap_ms"),
         ("[badge]\nrepeat_seconds = -1", "badge.repeat_seconds"),
         ("[sensor", "not valid TOML"),
+        ("sensor = 5", "sensor: Expected `object`"),
+        ("[sensor]\nbaudrate = 0", "sensor.baudrate"),
+        ("[sensor]\nbaudrate = -3", "sensor.baudrate"),
+        ("[sensor]\nbaudrate = 57601", "sensor.baudrate"),
+        ("[sensor]\naddress = -1", "sensor.address"),
+        ("[sensor]\npassword = 0x100000000", "sensor.password"),
+        ("[door]\nrepeat_seconds = nan", "door.repeat_seconds"),
+        ("[door]\nrepeat_seconds = -5", "door.repeat_seconds"),
+        ("[door]\nrepeat_seconds = inf", "door.repeat_seconds"),
+        ("[door]\ncode = true", "door: unknown setting `code`"),
+        ("[site]\nopens_before_minutes = 99999999999999", "site.opens_before_minutes"),
+        ('[screen]\nsize = "0x0"', "screen.size"),
+        ('[screen]\nsize = "99999x800"', "screen.size"),
+        ('[screen]\nlanguage = "xx"', "screen.language: must be one of ('de', 'en', 'es')"),
+        ('[[schedule]]\nid="a"\ntitle="A"\nstart="18:00+05:00"\nend="19:00"', "is not a time"),
+        ('[[schedule]]\nid="a"\ntitle="A"\nstart="1800"\nend="19:00"', "is not a time"),
+        (
+            '[[schedule]]\nid="a"\ntitle="A"\nstart="18:00"\nend="19:00"\nlate_after_minutes=-1',
+            "late_after_minutes",
+        ),
+        ('[hub]\nurl = "http://"', "hub.url: http:// names no host"),
+        ('[hub]\nurl = "http://a b"', "hub.url"),
+        ('[hub]\nurl = "http://host:port"', "hub.url: http://host:port is no address"),
+        ('[hub]\nurl = "http://host:99999"', "hub.url"),
+        ('[hub]\nurl = "http://host:0"', "hub.url"),
+        ('[hub]\nurl = "http://[::1"', "hub.url: http://[::1 is no address"),
+        ('[hub]\nurl = "http://::1:80"', "hub.url"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path, text, told):
@@ -66,6 +93,34 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, text, told):
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "kiosk.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8765", "https://hub.example.org/whorl"])
+def test_addresses_of_hubs_are_taken_as_they_are(tmp_path, url):
+    assert load(tmp_path, f'[hub]\nurl = "{url}"').hub.url == url
+
+
+def test_numbers_come_from_the_environment_as_they_are_written_in_a_file(tmp_path):
+    environ = {"WHORL_SENSOR_ADDRESS": "0xFFFFFFFE", "WHORL_SENSOR_BAUDRATE": "9600"}
+    found = load(tmp_path, "", environ).sensor
+    assert (found.address, found.baudrate) == (0xFFFFFFFE, 9600)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value", "told"),
+    [
+        ("", "WHORL_TYPO", "1", "WHORL_TYPO is no setting"),
+        ("", "WHORL_SCHEDULE", "1", "WHORL_SCHEDULE is no setting"),
+        ("sensor = 5", "WHORL_SENSOR_PORT", "/dev/x", "sensor: Expected `object`"),
+        ("", "WHORL_SENSOR_ADDRESS", "many", "sensor.address: Expected `int`"),
+        ("", "WHORL_DOOR_REPEAT_SECONDS", "nan", "door.repeat_seconds"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named_too(tmp_path, text, name, value, told):
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, text, {name: value})
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_was_named_must_exist(tmp_path):
