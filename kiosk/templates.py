@@ -169,7 +169,7 @@ class TemplateStore:
         """What is kept, of all or of one, oldest first; no key is needed for this."""
         query = f"SELECT {_COLUMNS} FROM template"  # noqa: S608 - names of this file only
         where, args = (" WHERE person = ?", (person,)) if person is not None else ("", ())
-        rows = self._read(f"{query}{where} ORDER BY taken, id", args)
+        rows = self._read(f"{query}{where} ORDER BY rowid", args)
         return [_kept(row) for row in rows]
 
     # -- destroying --------------------------------------------------------------------------------
@@ -305,7 +305,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(path: Path) -> None:
-    """Make the file private, look for damage, bring the tables up to date."""
+    """Make the file private, look for damage, bring the tables up to date.
+
+    Closing the only connection also ends the log of a killed process, and what was deleted in it.
+    """
     path.touch(mode=0o600)
     with contextlib.closing(_connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -313,8 +316,6 @@ def _prepare(path: Path) -> None:
         if found != "ok":
             raise StoreDamagedError(f"{path} is damaged: {found}")
         template_schema.migrate(connection)
-        # What a killed process deleted is still in the log; this is where it ends.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _values(label: Label) -> tuple[str, str, str, int]:

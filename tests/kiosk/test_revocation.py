@@ -10,6 +10,7 @@ from drivers.library import read_stamp
 from drivers.reconcile import adopt, reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm
+from kiosk import revocation
 from kiosk.model import Author, Kind, encode_event
 from kiosk.revocation import (
     Certificate,
@@ -267,6 +268,15 @@ def test_templates_that_stay_in_it_are_no_certificate(store, emulator, sensor, s
     states = {e.state for e in slots.entries(slots.binding().sensor).values()}
     assert states == {SlotState.PENDING_DELETE}, "but they name nobody any more"
     assert revocations(store, "ann") == []
+
+
+def test_the_last_look_is_what_counts(store, emulator, sensor, slots, monkeypatch):
+    monkeypatch.setattr(revocation, "_make_blank", lambda _: emulator.enrol("eve", 0))
+    with pytest.raises(errors.FlashError, match="left"):
+        decommission(store, slots, sensor, NOON)
+    monkeypatch.setattr(revocation, "_make_blank", lambda _: sensor.clearDatabase())
+    with pytest.raises(errors.LibraryMismatch, match="stamp"):
+        decommission(store, slots, sensor, NOON)
 
 
 def test_a_sensor_of_another_kiosk_can_be_emptied_too(store, emulator, sensor, slots):

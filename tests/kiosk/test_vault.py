@@ -65,6 +65,12 @@ def test_a_seal_said_to_be_of_another_key_does_not_open(ring):
         both.open(LABEL, Sealed(both.current, sealed.box))
 
 
+def test_the_keys_name_is_part_of_the_seal():
+    twins = Vault({"a": bytes(32), "b": bytes(32)})
+    with pytest.raises(VaultSealError):
+        twins.open(LABEL, Sealed("a", twins.seal(LABEL, DATA).box))
+
+
 @given(at=st.integers(0, 12 + len(DATA) + 15), bit=st.integers(0, 7))
 def test_no_bit_can_be_changed(at, bit):
     vault = Vault({"k": bytes(32)})
