@@ -58,7 +58,11 @@ class _Page:
 
 
 class Downloads:
-    """Follows `store.rooms()`, also those that come to be known later."""
+    """Follows `store.rooms()`, also those that come to be known later.
+
+    `passed_over` counts the events that the store could not take in for what they hold; the hub
+    keeps them.
+    """
 
     def __init__(
         self, store: Store, say: Callable[[Subscribe], Awaitable[None]], pacing: Pacing
@@ -73,8 +77,10 @@ class Downloads:
         self._pages: deque[_Page] = deque()
         self._waiting = 0
         self._look = True
+        self._blind = False  # the rooms could not be read when last looked for
         # Cursors that moved past nothing but own events: saved a little later, many in one.
         self._moved: dict[str, _Page] = {}
+        self.passed_over = 0
 
     def wake(self) -> None:
         """There may be new rooms."""
@@ -142,13 +148,27 @@ class Downloads:
     # -- asking and applying -----------------------------------------------------------------------
 
     def _find_rooms(self) -> None:
-        if self._look:
-            self._look = False
-            for name in self._store.rooms():
-                if name not in self._rooms:
-                    saved = self._store.cursor(name)
-                    cursor = Cursor(*saved) if saved else None
-                    self._rooms[name] = _Room(cursor, cursor.offset if cursor else 0)
+        if not self._look:
+            return
+        for name in self._known_rooms():
+            if name not in self._rooms:
+                saved = self._store.cursor(name)
+                cursor = Cursor(*saved) if saved else None
+                self._rooms[name] = _Room(cursor, cursor.offset if cursor else 0)
+
+    def _known_rooms(self) -> list[str]:
+        """The rooms to follow; while the store cannot tell them, at least the site's."""
+        self._look = False
+        try:
+            rooms = self._store.rooms()
+        except Exception as error:  # noqa: BLE001  a record that cannot be read must not cut the line
+            self._look = True
+            if not self._blind:
+                _LOG.error("the rooms cannot be read, they are looked up again: %r", error)
+            self._blind = True
+            return [self._site]
+        self._blind = False
+        return rooms
 
     async def _ask(self) -> None:
         now = self._loop.time()
@@ -184,8 +204,8 @@ class Downloads:
         self, room: _Room, page: _Page, part: list[tuple[bytes, Envelope]], offset: int
     ) -> bool:
         try:
-            await asyncio.wrap_future(self._store.apply_remote(page.room, page.epoch, part, offset))
-        except StoreError as error:
+            await self._put(room, page, part, offset)
+        except Exception as error:  # noqa: BLE001  a store that refuses must not cut the line
             _LOG.error("remote events cannot be written, they are fetched anew: %s", error)
             self._drop(page.room)
             room.lost()
@@ -193,6 +213,35 @@ class Downloads:
             return False
         room.applied = Cursor(page.epoch, offset)
         return True
+
+    async def _put(
+        self, room: _Room, page: _Page, part: list[tuple[bytes, Envelope]], offset: int
+    ) -> None:
+        """Hand a slice to the store; raises if that is not for what a single item holds."""
+        try:
+            await self._stored(page, part, offset)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  it comes again below, or is some item's fault
+            # The cursor stays in front of them until all are through.
+            before = room.applied
+            start = before.offset if before and before.epoch == page.epoch else 0
+            for item in part:
+                await self._put_one(page, item, start)
+            await self._stored(page, [], offset)
+
+    async def _put_one(self, page: _Page, item: tuple[bytes, Envelope], start: int) -> None:
+        try:
+            await self._stored(page, [item], start)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  one bad item must not stop those behind it
+            self.passed_over += 1
+            offset = item[1].offset
+            _LOG.error("the event in %s at %d is passed over: %r", page.room, offset, error)
+
+    async def _stored(self, page: _Page, part: list[tuple[bytes, Envelope]], offset: int) -> None:
+        await asyncio.wrap_future(self._store.apply_remote(page.room, page.epoch, part, offset))
 
     def _drop(self, name: str) -> None:
         """Forget a room's waiting pages: applied behind a hole, they would hide it."""
@@ -202,7 +251,7 @@ class Downloads:
         self._moved.pop(name, None)
 
     async def _wait(self) -> None:
-        stale = any(room.stale for room in self._followed())
+        stale = self._look or any(room.stale for room in self._followed())
         wait = self._pacing.cursor if self._moved else self._pacing.sweep if stale else None
         try:
             async with asyncio.timeout(wait):

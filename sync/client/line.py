@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -71,6 +70,7 @@ class SyncClient:
         self._called = False
         self._refreshing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._failures: dict[str, str] = {}
         self._kicked = asyncio.Event()
         self._halted = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -132,20 +132,33 @@ class SyncClient:
 
     async def _try_for_ever(self) -> None:
         while True:
-            self._kicked.clear()
-            end = await self._try_once()
-            self._careful |= end.careful
-            wait = self._backoff.wait(end.at_least)
-            self._tell(
-                state=end.state,
-                reason=end.reason,
-                transport="",
-                attempt=self._backoff.attempt,
-                retry_at=self._clock.monotonic() + wait,
-            )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._kicked.wait()
+            try:
+                await self._try_and_wait()
+            except Exception as error:  # noqa: BLE001  whatever it is, the line must be tried again
+                self._note_failure("the line failed between two tries", error)
+                await asyncio.sleep(self._pacing.first_retry)
+
+    async def _try_and_wait(self) -> None:
+        self._kicked.clear()
+        end = await self._try_once()
+        self._careful |= end.careful
+        wait = self._backoff.wait(end.at_least)
+        self._tell(
+            state=end.state,
+            reason=end.reason,
+            transport="",
+            attempt=self._backoff.attempt,
+            retry_at=self._clock.monotonic() + wait,
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._kicked.wait()
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        """Log a failure that may come again and again, the first time."""
+        if self._failures.get(what) != repr(error):
+            self._failures[what] = repr(error)
+            _LOG.error("%s: %s", what, error, exc_info=error)
 
     async def _try_once(self) -> Ending:
         exchange: Exchange | None = None
@@ -236,8 +249,8 @@ class SyncClient:
             if seen != self._seen_apart:
                 status = replace(status, quarantined=self._store.quarantined())
                 self._seen_apart = seen
-        except sqlite3.Error as error:
-            _LOG.warning("the outbox cannot be counted: %s", error)
+        except Exception as error:  # noqa: BLE001  a count is for show, the line is not
+            self._note_failure("the outbox cannot be counted", error)
             return status
         return replace(status, held=held, oldest_held=oldest)
 

@@ -1,0 +1,117 @@
+"""The line keeps going whatever fails around it: the store's reads, single items, its own loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from kiosk.model import LinkState
+from tests.sync.kiosks import Kiosk, held_by
+from tests.sync.rig import ROOM, Author, hello, hub, joined, until
+from tests.sync.test_client import SESSION
+from tests.sync.test_hub import post
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "hub.db"
+
+
+def failing(call, *, times, error):
+    """`call`, but raising `error` the first `times` times; `left` counts down."""
+
+    def wrapped(*args, **given):
+        if wrapped.left:
+            wrapped.left -= 1
+            raise error
+        return call(*args, **given)
+
+    wrapped.left = times
+    return wrapped
+
+
+# -- the loop itself -------------------------------------------------------------------------------
+
+
+async def test_an_outbox_that_cannot_be_counted_does_not_end_the_line(path, tmp_path, caplog):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        ids = one.check_in(10)
+        held, one.store.held = one.store.held, failing(None, times=10**6, error=ValueError("torn"))
+        one.client.start()
+        try:
+            await until(lambda: held_by(path) == ids)
+            await until(lambda: held()[0] == 0)
+            assert one.status.state is LinkState.ONLINE
+            one.store.held = held
+            ids += one.check_in(2)
+            await until(lambda: held_by(path) == ids)
+            assert sum("torn" in record.message for record in caplog.records) == 1
+        finally:
+            one.close()
+
+
+async def test_a_failure_between_two_tries_is_logged_once_and_tried_again(path, tmp_path, caplog):
+    one = Kiosk(tmp_path / "k.db", lambda: where[0])
+    where = [None]
+    ids = one.check_in(3)
+    backoff = one.client._backoff
+    backoff.wait = wait = failing(backoff.wait, times=3, error=RuntimeError("no dice"))
+    one.client.start()
+    try:
+        await until(lambda: wait.left == 0)
+        async with hub(path) as server:
+            where[0] = server.url
+            await one.settled()
+            assert held_by(path) == ids
+    finally:
+        one.close()
+    said = [r for r in caplog.records if r.exc_info and "no dice" in str(r.exc_info[1])]
+    assert len(said) == 1
+    assert not [r for r in caplog.records if r.name == "kiosk.tasks"]
+
+
+# -- down ------------------------------------------------------------------------------------------
+
+
+async def test_rooms_that_cannot_be_read_leave_the_site_followed(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        one.store.rooms = rooms = failing(one.store.rooms, times=2, error=ValueError("torn"))
+        one.client.start()
+        try:
+            await post(server.url, SESSION)
+            await until(lambda: ROOM in one.store.rooms() if not rooms.left else False)
+            await until(lambda: one.store.cursor(ROOM) is not None)
+            assert max(status.attempt for status in one.said) == 0
+        finally:
+            one.close()
+
+
+async def test_an_item_that_cannot_be_applied_is_passed_over_and_counted(path, tmp_path, caplog):
+    author = Author("other")
+    bodies = author.bodies(120)
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        async with joined(server.url, hello("other")) as peer:
+            await peer.push(*bodies)
+            one = Kiosk(tmp_path / "k.db", server.url)
+            apply = one.store._ledger.apply
+
+            def poisoned(room, epoch, items, offset, touched):
+                apply(room, epoch, items, offset, touched)
+                if any(body == bodies[70] for body, _ in items):
+                    raise OverflowError("too large for a column")
+
+            one.store._ledger.apply = poisoned
+            one.client.start()
+            try:
+                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 120))
+                assert max(status.attempt for status in one.said) == 0
+                assert one.client._exchange._downloads.passed_over == 1
+            finally:
+                one.close()
+            query = "SELECT count(*) FROM event WHERE device = 'other'"
+            assert one.rows(query) == [(119,)]
+    said = [r.message for r in caplog.records if "too large for a column" in r.message]
+    assert len(said) == 1
+    assert f"{ROOM} at 71" in said[0]
