@@ -17,7 +17,7 @@ K = TypeVar("K")
 ENDS = frozenset("\r\n\t")
 # Nobody presses so many keys with less than the gap between them; a reader of badges always does.
 BURST = 4
-# Seconds in which what follows a scan that broke off may still be the rest of it.
+# Seconds in which what follows a scan that broke off, or a key or two, may be the rest of a scan.
 REST = 0.5
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)")
@@ -48,7 +48,7 @@ class Ignored(StrEnum):
     SHORT = "shorter than a token"
     LONG = "longer than a scan may be"
     FOREIGN = "without the prefix or suffix that was set"
-    BROKEN = "it broke off before its end"
+    BROKEN = "it was not read in one piece"
     REPEATED = "the same badge again"
 
 
@@ -85,6 +85,8 @@ class BadgeParser(Generic[K]):
         self._last = float("-inf")
         self._ended = float("-inf")
         self._broken = float("-inf")
+        self._stray = float("-inf")
+        self._began = float("-inf")
         self._seen: dict[str, float] = {}
 
     @property
@@ -103,7 +105,10 @@ class BadgeParser(Generic[K]):
         """No key came within the gap: whatever is unfinished was not, or not wholly, a scan."""
         keys, typed = self._keys, tuple(self._held)
         self._clear()
+        if not keys:
+            return Heard()
         if keys < BURST:
+            self._stray = self._last
             return Heard(typed=typed)
         self._broken = self._last
         return Heard(ignored=Ignored.BROKEN)
@@ -112,6 +117,8 @@ class BadgeParser(Generic[K]):
         if self._in_rest(at):
             self._broken = at
             return Heard()
+        if not self._keys:
+            self._began = at
         self._keys += 1
         if len(self._text) <= self._capacity:
             self._text.append(character)
@@ -138,6 +145,8 @@ class BadgeParser(Generic[K]):
 
     def _scanned(self, text: str, at: float) -> Heard[K]:
         form = self.form
+        if self._began - self._stray <= REST:
+            return Heard(ignored=Ignored.BROKEN)
         if len(text) > self._capacity:
             return Heard(ignored=Ignored.LONG)
         if not text.startswith(form.prefix) or not text.endswith(form.suffix):

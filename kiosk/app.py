@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import Qt
 from qasync import QEventLoop
 
+from drivers.badge import BadgeParser
 from drivers.errors import PortMissing
 from drivers.events import ReaderEvent, SensorDown
 from kiosk.badges import badge_key
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
-    from drivers.library import Stamp
-    from drivers.reader import Reader
-    from drivers.zfm import ZfmSensor
     from kiosk.clock import Clock
     from kiosk.config import Config
+    from kiosk.keeper import Keeper
     from kiosk.model import LinkStatus
     from kiosk.store import Store
     from sync.client import SyncClient
@@ -78,7 +77,7 @@ class App:
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
         self._loop = asyncio.get_running_loop()
-        self._reader: Reader | None = None
+        self._keeper: Keeper | None = None
         self._fallback: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -92,6 +91,7 @@ class App:
             language=screen.language,
             fullscreen=screen.fullscreen and not screen.size,
             reduced_motion=screen.reduced_motion,
+            badge=self.config.badge.enabled,
         )
         self.shell.window.frameSwapped.connect(
             lambda: self._loop.call_soon(self._start_rest), Qt.ConnectionType.SingleShotConnection
@@ -104,8 +104,8 @@ class App:
         if self._fallback is not None:
             self._fallback.cancel()
             self._fallback = None
-        if self._reader is not None:
-            self._reader.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
         if self.client is not None:
             self.client.stop()
         if self.hub is not None:
@@ -119,40 +119,33 @@ class App:
         if self.client is not None or self._fallback is None:
             return
         self._fallback.cancel()
+        self._start_badges()
         self._start_reader()
         self._start_line()
+
+    def _start_badges(self) -> None:
+        if self.shell is None or not self.config.badge.enabled:
+            return
+        self.shell.read_badges(BadgeParser(self.config.badge.format()))
+        badges = [badge for person in self.store.people() for badge in person.badges]
+        if strange := sum(not self._badge_key.made(badge) for badge in badges):
+            _LOG.warning(
+                "%d of %d badges were imported with another pepper or organisation, and are not"
+                " known here: import the people again",
+                strange,
+                len(badges),
+            )
 
     # What these two import costs a quarter of the time to the first frame, and it draws nothing.
 
     def _start_reader(self) -> None:
-        from drivers.audit import Audit, Guard, Policy  # noqa: PLC0415
-        from drivers.reader import Reader  # noqa: PLC0415
-        from drivers.reconcile import reconcile  # noqa: PLC0415
-        from drivers.zfm import open_zfm, reset_zfm  # noqa: PLC0415
-        from kiosk.slots import StoredSlots  # noqa: PLC0415
+        from kiosk.keeper import Keeper  # noqa: PLC0415
 
-        sensor = self.config.sensor
-        if not sensor.port:
+        if not self.config.sensor.port:
             self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
             return
-        table = StoredSlots(self.store, self._clock)
-        # Nobody can write to a sensor that we hold: one look at each template per connection is
-        # enough to know that it is still the one that was enrolled.
-        guard = Guard(table, once=True)
-
-        def prepare(zfm: ZfmSensor) -> Stamp:
-            guard.renew()
-            return reconcile(zfm, table).stamp
-
-        self._reader = Reader(
-            lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
-            self._from_reader,
-            prepare=prepare,
-            confirm=guard,
-            idle=Audit(table, Policy(sensor.audit)),
-            reset=lambda: reset_zfm(sensor.port, sensor.baudrate, sensor.address),
-        )
-        self._reader.start()
+        self._keeper = Keeper(self.config, self.store, self._clock, self._from_reader)
+        self._keeper.start()
 
     def _start_line(self) -> None:
         from sync.client import SyncClient  # noqa: PLC0415

@@ -22,6 +22,7 @@ from drivers.templates import digest_of
 from drivers.zfm import open_zfm
 from kiosk import config as settings
 from kiosk.app import App
+from kiosk.badges import BadgeKey
 from kiosk.clock import NS, Clock, SystemClock
 from kiosk.directory import HubClient, read_people
 from kiosk.errors import KioskError
@@ -277,7 +278,7 @@ def _take(out: Path) -> None:
 def sample_people() -> list[Person]:
     """The people that come with Whorl."""
     with resources.as_file(resources.files("resources") / "people.csv") as path:
-        return read_people(path)
+        return read_people(path, BadgeKey(ORG).hash)
 
 
 def _session(zone: str, now: int, late_after: float) -> Session:

@@ -42,10 +42,15 @@ LINKS = {
 class Stage:
     """One window on a staged desk, with the scenes it can show."""
 
-    def __init__(self, size, scheme, language="en", *, reduced_motion=False):
+    def __init__(self, size, scheme, language="en", *, reduced_motion=False, badge=True):
         self.desk = school() if min(size) < 720 else club()
         self.shell = Shell(
-            self.desk, size=size, scheme=scheme, language=language, reduced_motion=reduced_motion
+            self.desk,
+            size=size,
+            scheme=scheme,
+            language=language,
+            reduced_motion=reduced_motion,
+            badge=badge,
         )
         self.app = application()
 
@@ -93,6 +98,9 @@ class Stage:
     def unknown_code(self):
         self._answer(OutcomeKind.REFUSED, shown=5, reason=Reason.UNKNOWN_CODE)
 
+    def unknown_badge(self):
+        self._answer(OutcomeKind.REFUSED, shown=5, reason=Reason.UNKNOWN_BADGE, person=None)
+
     def try_again(self):
         self._answer(OutcomeKind.TRY_AGAIN, shown=5, reason=Reason.DRY, attempt=1)
 
@@ -103,6 +111,14 @@ class Stage:
         sensor = SensorStatus(
             SensorState.SILENT, since=at("17:42"), retry_at=self.desk.clock.monotonic() + 20
         )
+        self.desk.stage(phase=Phase.OUT_OF_ORDER, outcome=None, sensor=sensor)
+
+    def out_of_order_badge(self):
+        self.out_of_order()
+        self.shell.door.explainBadge()
+
+    def starting(self):
+        sensor = SensorStatus(SensorState.STARTING)
         self.desk.stage(phase=Phase.OUT_OF_ORDER, outcome=None, sensor=sensor)
 
     def other_ways_code(self):
@@ -158,9 +174,12 @@ SCENES = (
     "refused",
     "refused_unsaved",
     "unknown_code",
+    "unknown_badge",
     "try_again",
     "unknown_finger",
     "out_of_order",
+    "out_of_order_badge",
+    "starting",
     "other_ways_code",
     "pill_detail",
 )

@@ -1,4 +1,4 @@
-"""What the screen asks of the desk: a state to show, rows to list, five things to say."""
+"""What the screen asks of the desk: a state to show, rows to list, six things to say."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ class Desk(Protocol):
 
     def enter_code(self, code: str) -> None:
         """Check in by code; the answer arrives as an outcome."""
+
+    def badge(self, token: str) -> None:
+        """Check in by badge; the answer arrives as an outcome."""
 
     def not_you(self) -> None:
         """Undo an acceptance; on already-in, call staff."""

@@ -22,6 +22,7 @@ QML_IMPORT_NAME = "Kiosk.Facades"
 QML_IMPORT_MAJOR_VERSION = 1
 
 _POINTING_MS = 4000
+_EXPLAINING_MS = 8000
 
 
 @QmlElement
@@ -34,16 +35,21 @@ class Door(QObject):
     remainingChanged = Signal()
     troubleChanged = Signal()
 
-    def __init__(self, desk: Desk, words: Words, parent: QObject | None = None) -> None:
+    def __init__(
+        self, desk: Desk, words: Words, parent: QObject | None = None, *, badge: bool = False
+    ) -> None:
         super().__init__(parent)
         self._desk = desk
         self._words = words
+        self._badge = badge
         self._state = desk.state
         self._greeting = Greeting()
         self._countdown = Countdown(desk.clock, self)
         self._countdown.changed.connect(self.remainingChanged)
         self._pointing = QTimer(self, singleShot=True, interval=_POINTING_MS)
         self._pointing.timeout.connect(self.changed)
+        self._explaining = QTimer(self, singleShot=True, interval=_EXPLAINING_MS)
+        self._explaining.timeout.connect(self.changed)
         # Runs only while the reader is out of order, for the seconds to its next try.
         self._second = QTimer(self, interval=1000)
         self._second.timeout.connect(self.troubleChanged)
@@ -63,6 +69,7 @@ class Door(QObject):
             self._countdown.start(outcome.shown)
         if state.phase is not Phase.OUT_OF_ORDER:
             self._second.stop()
+            self._explaining.stop()
         elif not self._second.isActive():
             self._second.start()
         self._retell()
@@ -95,6 +102,12 @@ class Door(QObject):
         self._pointing.start()
         self.changed.emit()
         self.pointed.emit()
+
+    @Slot()
+    def explainBadge(self) -> None:
+        """Say what to do with a badge, for those who touch its card on the glass."""
+        self._explaining.start()
+        self.changed.emit()
 
     # -- header ------------------------------------------------------------------------------------
 
@@ -197,6 +210,8 @@ class Door(QObject):
 
     @Property(str, notify=changed)
     def actionDetail(self) -> str:
+        if self._badge and self._greeting.action == "other":
+            return self._words("button.badge_or_code")
         return self._greeting.action_detail
 
     @Property(str, notify=changed)
@@ -215,9 +230,17 @@ class Door(QObject):
     def troubleTitle(self) -> str:
         return self._words(f"out_of_order.{'starting' if self._starting else 'title'}")
 
+    @Property(bool, notify=changed)
+    def explaining(self) -> bool:
+        """Whether what to do with a badge is being said."""
+        return self._explaining.isActive()
+
     @Property(str, notify=changed)
     def troubleLine(self) -> str:
-        return self._words(f"out_of_order.{'starting_line' if self._starting else 'line'}")
+        if self.explaining:
+            return self._words("out_of_order.badge_how")
+        line = "starting_line" if self._starting else "line"
+        return self._words(f"out_of_order.{line}_badge" if self._badge else f"out_of_order.{line}")
 
     @Property(str, notify=troubleChanged)
     def troubleStaff(self) -> str:

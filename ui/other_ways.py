@@ -34,10 +34,13 @@ class OtherWays(QObject):
     changed = Signal()
     remainingChanged = Signal()
 
-    def __init__(self, desk: Desk, words: Words, parent: QObject | None = None) -> None:
+    def __init__(
+        self, desk: Desk, words: Words, parent: QObject | None = None, *, badge: bool = False
+    ) -> None:
         super().__init__(parent)
         self._desk = desk
         self._words = words
+        self._badge = badge
         self._open = False
         self._digits = ""
         self._quiet = QTimer(self, singleShot=True, interval=(IDLE_RETURN - IDLE_WARNING) * 1000)
@@ -55,6 +58,21 @@ class OtherWays(QObject):
     @Property(bool, notify=changed)
     def shown(self) -> bool:
         return self._open
+
+    @Property(bool, notify=changed)
+    def badge(self) -> bool:
+        """Whether a badge is one of the ways."""
+        return self._badge
+
+    @Property(str, notify=changed)
+    def summary(self) -> str:
+        """What the other ways are, for the button that leads to them."""
+        return self._words("button.badge_or_code" if self._badge else "button.no_finger")
+
+    @Property(str, notify=changed)
+    def hint(self) -> str:
+        """For those who have no code."""
+        return self._words("code.hint_badge" if self._badge else "code.hint")
 
     @Property(str, notify=changed)
     def digits(self) -> str:

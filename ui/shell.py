@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PySide6.QtQuick import QQuickWindow
 
     from kiosk.model import DeskState
+    from ui.badges import BadgeFilter, Parser
     from ui.desk import Desk
 
 QML = Path(__file__).parent / "qml"
@@ -65,7 +66,8 @@ class Shell:
     """The kiosk's window on a desk; `close` it before the desk goes.
 
     `size` is the window's (width, height), None for the default or, in full screen, the screen's.
-    `scheme` is light, dark or high; `language` one of `ui.words.LANGUAGES`.
+    `scheme` is light, dark or high; `language` one of `ui.words.LANGUAGES`. `badge` says that a
+    badge is a way in; `read_badges` makes it one.
     Raises `ShellError` if the QML does not load.
     """
 
@@ -78,14 +80,17 @@ class Shell:
         language: str = "en",
         fullscreen: bool = False,
         reduced_motion: bool = False,
+        badge: bool = False,
     ) -> None:
         self._app = application()
+        self._desk = desk
+        self._badges: BadgeFilter | None = None
         load_fonts()
         self.words = Words(language)
-        self.door = Door(desk, self.words)
+        self.door = Door(desk, self.words, badge=badge)
         self.roster = RosterModel(desk, self.words)
         self.pill = Pill(desk, self.words)
-        self.other_ways = OtherWays(desk, self.words)
+        self.other_ways = OtherWays(desk, self.words, badge=badge)
         self._stop = desk.watch(self._show, self.roster.change)
         self._engine = QQmlApplicationEngine()
         width, height = size or DEFAULT_SIZE
@@ -125,6 +130,12 @@ class Shell:
         _add_fonts("*Arabic*.ttf")
         self.window.setProperty("warm", True)  # noqa: FBT003 - Qt's own signature
 
+    def read_badges(self, parser: Parser) -> None:
+        """Take what a reader in keyboard mode types as badges, from now until `close`."""
+        from ui.badges import BadgeFilter  # noqa: PLC0415 - the first frame does without
+
+        self._badges = BadgeFilter(self._desk, parser, self.window)
+
     def grab(self, path: Path | str) -> None:
         """Write what the window shows as a picture; raises OSError if that fails."""
         if not self.window.grabWindow().save(str(path)):
@@ -134,6 +145,8 @@ class Shell:
         """Take the window down: first the watching, then the QML, last what the QML looked at."""
         self._stop()
         self._warming.stop()
+        if self._badges is not None:
+            self._badges.close()
         self.window.close()
         destroy(self._engine)
         for facade in (self.other_ways, self.pill, self.roster, self.door, self.words):

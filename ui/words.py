@@ -68,16 +68,20 @@ class Words(QObject):
         return self("button.other_ways")
 
     @Property(str, notify=changed)
-    def noFinger(self) -> str:
-        return self("button.no_finger")
-
-    @Property(str, notify=changed)
     def enterCode(self) -> str:
         return self("button.enter_code")
 
     @Property(str, notify=changed)
     def countsSame(self) -> str:
         return self("button.counts_same")
+
+    @Property(str, notify=changed)
+    def badge(self) -> str:
+        return self("button.badge")
+
+    @Property(str, notify=changed)
+    def holdUp(self) -> str:
+        return self("button.hold_up")
 
     @Property(str, notify=changed)
     def back(self) -> str:
@@ -110,7 +114,3 @@ class Words(QObject):
     @Property(str, notify=changed)
     def codeLabel(self) -> str:
         return self("code.label")
-
-    @Property(str, notify=changed)
-    def codeHint(self) -> str:
-        return self("code.hint")

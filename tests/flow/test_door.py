@@ -97,6 +97,22 @@ async def test_without_a_reader_a_code_typed_on_the_glass_checks_in(stage):
     await stage.until(stage.sensor_ready, "the sensor to be back")
 
 
+async def test_a_badge_held_up_checks_in_whatever_is_on_the_screen(stage):
+    # What the keys of a reader in keyboard mode do, on a window whose focus is on no field.
+    window, desk = stage.app.shell.window, stage.app.desk
+    stage.app.shell._badges._gap.setInterval(5000)  # a busy machine is no pause in a scan
+    for name, badge in (("lukas", "WH-0418"), ("chidi", "https://club.example/m/WH-0419?x=1")):
+        for key in (*badge, Qt.Key.Key_Return):
+            QTest.keyClick(window, key)
+        await stage.until(lambda who=name: _answered(desk) == who, "an answer to the badge")
+        stage.app.shell.other_ways.enterPage()
+    await settled(stage)
+    methods = {row.person: row.method for row in stage.second.attendance(stage.session.id)}
+    assert methods == {"lukas": "badge", "chidi": "badge"}
+    held = b"".join(path.read_bytes() for path in stage.config.directory.glob("*.db*"))
+    assert b"WH-04" not in held
+
+
 async def test_not_you_is_undone_everywhere(stage):
     await stage.finger("amara")
     _tap(stage.app.shell, "answerButton")
@@ -111,6 +127,11 @@ def _tap(shell, name):
     target = item(shell, name)
     middle = target.mapToScene(target.boundingRect().center()).toPoint()
     QTest.mouseClick(shell.window, Qt.MouseButton.LeftButton, pos=QPoint(middle.x(), middle.y()))
+
+
+def _answered(desk):
+    outcome = desk.state.outcome
+    return outcome.person.id if outcome and outcome.person else None
 
 
 def _link(stage):

@@ -93,6 +93,9 @@ class StagedDesk:
     def enter_code(self, code):
         self.calls.append(("enter_code", code))
 
+    def badge(self, token):
+        self.calls.append(("badge", token))
+
     def not_you(self):
         self.calls.append(("not_you",))
 

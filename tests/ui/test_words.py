@@ -53,6 +53,7 @@ def test_every_key_is_asked_for_and_every_key_asked_for_exists():
     built |= {f"detail.{row}" for row in rows}
     built |= {f"door.{rest}" for rest in ("expected", "absent", "excused")}
     built |= {f"out_of_order.{it}" for it in ("starting", "starting_line", "title", "line")}
+    built |= {f"out_of_order.{line}_badge" for line in ("starting_line", "line")}
     assert asked | built | {"name", "date_long", "date_short", "date_day"} == keys
 
 

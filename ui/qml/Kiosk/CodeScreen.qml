@@ -103,13 +103,24 @@ Rectangle {
             }
         }
     }
-    Line {
+    Glyph {
+        visible: screen.otherWays.badge
+        name: "badge"
+        ink: Theme.brand
         x: Theme.codeEdge
+        y: hint.y + (hint.height - height) / 2
+        width: Theme.buttonGlyph
+        height: width
+    }
+    Line {
+        id: hint
+
+        x: Theme.codeEdge + (screen.otherWays.badge ? Theme.buttonGlyph + Theme.gap : 0)
         y: Theme.portrait ? fields.y + fields.height + Theme.gap : parent.height - Theme.codeEdge - height
-        width: fields.width
+        width: fields.x + fields.width - x
         wrapMode: Text.WordWrap
         color: Theme.ink2
-        text: screen.words.codeHint
+        text: screen.otherWays.hint
     }
     Grid {
         id: keypad

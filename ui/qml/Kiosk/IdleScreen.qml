@@ -99,7 +99,7 @@ Item {
         anchors.bottomMargin: Theme.buttonsBottom
         glyph: "dots"
         text: screen.words.otherWays
-        detail: screen.words.noFinger
+        detail: screen.otherWays.summary
         onClicked: screen.otherWays.enterPage()
     }
     CardButton {

@@ -1,7 +1,7 @@
 import QtQuick
 import Kiosk.Facades
 
-// No reader: the door stays open by code.
+// No reader: the door stays open by code and by badge.
 Rectangle {
     id: screen
 
@@ -65,24 +65,43 @@ Rectangle {
             width: parent.width
             wrapMode: Text.WordWrap
             size: Theme.promptDetailSize
-            color: Theme.ink2
+            color: screen.door.explaining ? Theme.brand : Theme.ink2
             text: screen.door.troubleLine
         }
         Item {
             width: 1
             height: Theme.troubleBreak
         }
-        CardButton {
-            objectName: "enterCode"
-            width: Math.min(parent.width, Theme.enterWidth)
-            height: Theme.enterHeight
-            filled: true
-            glyph: "dots"
-            glyphAlways: true
-            titleSize: Theme.enterSize
-            text: screen.words.enterCode
-            detail: screen.words.countsSame
-            onClicked: screen.otherWays.enterPage()
+        Row {
+            width: parent.width
+            spacing: Theme.gap
+
+            CardButton {
+                id: code
+
+                objectName: "enterCode"
+                width: Math.min(parent.width, Theme.enterWidth)
+                height: Theme.enterHeight
+                filled: true
+                glyph: "dots"
+                glyphAlways: true
+                titleSize: Theme.enterSize
+                text: screen.words.enterCode
+                detail: screen.words.countsSame
+                onClicked: screen.otherWays.enterPage()
+            }
+            CardButton {
+                objectName: "badge"
+                visible: screen.otherWays.badge
+                width: parent.width - code.width - parent.spacing
+                height: Theme.enterHeight
+                glyph: "badge"
+                glyphAlways: true
+                titleSize: Theme.enterSize
+                text: screen.words.badge
+                detail: screen.words.holdUp
+                onClicked: screen.door.explainBadge()
+            }
         }
     }
     Rectangle {
