@@ -9,6 +9,7 @@ from drivers.enrolment import EnrolmentTiming, Step
 from drivers.reconcile import reconcile
 from kiosk.errors import KioskError
 from kiosk.model import Author, Kind, Person
+from kiosk.provision import back_up
 from kiosk.slots import StoredSlots
 from kiosk.store import Draft, Store
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from drivers.changes import Placed
     from drivers.zfm import ZfmSensor
     from kiosk.clock import Clock
+    from kiosk.templates import TemplateStore
 
 CONSENT_VERSION = "1"
 CONSENT_QUESTION = (
@@ -63,10 +65,12 @@ def enrol(
     person: Person,
     prompt: Callable[[Step], None],
     timing: EnrolmentTiming | None = None,
+    templates: TemplateStore | None = None,
 ) -> Placed:
     """Two placements, store, and a third that must find that slot; consent must be on record.
 
-    The sensor's library is held against the records first. A crash at any point leaves a slot
+    `templates` are the kept ones, if backup is switched on: the new one is copied to them. The
+    sensor's library is held against the records first. A crash at any point leaves a slot
     that never names anybody and is settled at the next start. Raises `NoConsentError`, a
     `SensorError` or a `StoreError`.
     """
@@ -77,6 +81,8 @@ def enrol(
     placed = changes.enrol(sensor, table, person.id, prompt, timing)
     data = {"sensor": placed.sensor, "slot": placed.slot}
     store.record(Draft(Kind.ENROLLED, person=person.id, by=Author("kiosk"), data=data)).result()
+    if templates is not None:
+        back_up(sensor, table, templates)
     return placed
 
 

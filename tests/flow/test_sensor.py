@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from drivers.slots import SlotState
-from kiosk.model import OutcomeKind, Phase, Reason, SensorState
+from kiosk.model import Author, Kind, OutcomeKind, Phase, Reason, SensorState
+from kiosk.store import Draft
 from tests.flow.conftest import settled
 
 
@@ -65,3 +66,22 @@ async def test_a_silent_moment_costs_nobody_a_check_in(stage):
     stage.emulator.silence(times=2)
     await stage.until(stage.sensor_ready, "the sensor")
     assert (await stage.finger("chidi")).kind is OutcomeKind.ACCEPTED
+
+
+async def test_an_order_to_destroy_is_carried_out_at_the_next_connection(stage):
+    by = Author("staff", "office")
+    order = {"state": "ordered"}
+    stage.app.store.record(Draft(Kind.TEMPLATE_REVOKED, person="amara", by=by, data=order)).result()
+    stage.emulator.unplug()
+    await stage.until(lambda: not stage.sensor_ready(), "the loss")
+    stage.emulator.replug()
+    await stage.until(stage.sensor_ready, "the sensor")
+    assert 0 not in stage.emulator.slots
+    assert {slot.person for slot in stage.app.store.slots()} == {"lukas", "chidi"}
+    assert (await stage.finger("amara")).reason is Reason.UNKNOWN_FINGER
+    states = [e.data["state"] for e in _revocations(stage, "amara")]
+    assert states == ["ordered", "done"]
+
+
+def _revocations(stage, person):
+    return stage.app.store.personal_events(person, Kind.TEMPLATE_REVOKED)
