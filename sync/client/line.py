@@ -97,7 +97,7 @@ class SyncClient:
 
     def wake(self) -> None:
         """Something was committed: the outbox or the rooms may have grown."""
-        if not self._called:
+        if not self._called and self._loop is not None:
             self._called = True
             self._soon(self._woken)
 
@@ -125,6 +125,7 @@ class SyncClient:
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
+        self._called = False  # whoever called an earlier loop was not heard
         ready.set()
         trying = spawn(self._try_for_ever(), "sync-line")
         await self._halted.wait()

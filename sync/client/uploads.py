@@ -47,9 +47,10 @@ class _Flight:
 class Uploads:
     """Pushes whatever the outbox holds. An item leaves it only with the hub's verdict.
 
-    `busy` are the outbox places that are in flight, being settled or put off by the hub; every
-    other one is found again by the next look, so no error can strand an item. `set_apart` counts
-    the items that were quarantined and written down as such.
+    `busy` are the outbox places that are in flight, being settled or put off; those above `after`
+    are yet to be looked at. What was put off by the hub, or could not be settled, comes again when
+    it is due, so no error can strand an item. `set_apart` counts the items that were quarantined
+    and written down as such.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Uploads:
         for i, (due, batch) in enumerate(self._put_off):
             if due <= now:
                 del self._put_off[i]
-                return batch
+                return self._sendable(batch) or self._next_batch()
         if sum(len(batch) for _, batch in self._put_off) >= _MOST_PUT_OFF:
             return []
         while held := self._store.pending(self._after, MAX_BATCH, MAX_BATCH_BYTES):
@@ -170,14 +171,9 @@ class Uploads:
             async with asyncio.timeout(max(0.0, min(times) - now)):
                 await self._called.wait()
         except TimeoutError:
-            self._look()
-
-    def _look(self) -> None:
-        now = self._clock.monotonic()
-        if any(flight.deadline <= now for flight in self._flying.values()):
-            raise SilentHubError("the hub answers no push")
-        if not self._flying and not self._settling:
-            self._after = 0
+            now = self._clock.monotonic()
+            if any(flight.deadline <= now for flight in self._flying.values()):
+                raise SilentHubError("the hub answers no push") from None
 
     # -- what became of it -------------------------------------------------------------------------
 
@@ -192,22 +188,24 @@ class Uploads:
 
     def _keep(self, batch: list[Held], settled: list[Settled]) -> None:
         self._settling += 1
-        seqs = [held.seq for held in batch]
         set_apart = sum(one.verdict == "quarantined" for one in settled)
 
         def kept(future: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # the line has ended meanwhile
-                self._loop.call_soon_threadsafe(self._kept, seqs, set_apart, future.exception())
+                self._loop.call_soon_threadsafe(self._kept, batch, set_apart, future.exception())
 
         self._store.settle(settled).add_done_callback(kept)
 
-    def _kept(self, seqs: list[int], set_apart: int, error: BaseException | None) -> None:
+    def _kept(self, batch: list[Held], set_apart: int, error: BaseException | None) -> None:
         self._settling -= 1
-        self.set_apart += set_apart
-        self._busy.difference_update(seqs)
-        self._called.set()
-        if error is not None:
+        if error is None:
+            self.set_apart += set_apart
+            self._busy.difference_update(held.seq for held in batch)
+        else:
             _LOG.error("the hub's verdicts cannot be written, they will be asked anew: %s", error)
+            # Not at once: a disk that refuses goes on to do so for a while.
+            self._put_off.append((self._clock.monotonic() + self._pacing.sweep, batch))
+        self._called.set()
 
     def _defer(self, pairs: list[tuple[Held, Verdict]]) -> None:
         if pairs:

@@ -89,8 +89,8 @@ class Writer:
     def _undo(self, group: list[Job], error: Exception) -> None:
         try:
             self._log.rollback()
-        except sqlite3.Error as worse:
-            _LOG.error("the log cannot be rolled back: %s", worse)
+        except Exception as worse:  # noqa: BLE001  the thread must live on, to try it again
+            _LOG.error("the log cannot be rolled back: %r", worse)
         if len(group) > 1:
             # Whichever of them is at fault must not take the others with it.
             for job in group:
@@ -111,6 +111,9 @@ class Writer:
 
     def _finish(self, results: list[tuple[Job, Any]], accepted: list[Accepted]) -> None:
         for job, result in results:
-            job.done(result)
+            try:
+                job.done(result)
+            except Exception:  # noqa: BLE001  one listener's fault must not keep it from others
+                _LOG.exception("whoever asked cannot be told")
         if accepted:
             self._publish(accepted)

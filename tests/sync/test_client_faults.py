@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+
 import pytest
 
 from kiosk.model import LinkState
+from sync.client import Pacing
 from tests.sync.kiosks import Kiosk, held_by
 from tests.sync.rig import ROOM, Author, hello, hub, joined, until
 from tests.sync.test_client import SESSION
@@ -68,6 +72,66 @@ async def test_a_failure_between_two_tries_is_logged_once_and_tried_again(path, 
     said = [r for r in caplog.records if r.exc_info and "no dice" in str(r.exc_info[1])]
     assert len(said) == 1
     assert not [r for r in caplog.records if r.name == "kiosk.tasks"]
+
+
+async def test_a_wake_before_the_start_does_not_deafen_the_line(path, tmp_path):
+    patient = Pacing(first_retry=0.05, last_retry=0.2, sweep=30.0)
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url, pacing=patient)
+        ids = one.check_in()
+        one.client.start()
+        try:
+            await until(lambda: held_by(path) == ids)
+            ids += one.check_in()
+            await until(lambda: held_by(path) == ids, 5)
+        finally:
+            one.close()
+
+
+# -- up --------------------------------------------------------------------------------------------
+
+
+async def test_verdicts_not_written_once_are_asked_anew_under_steady_traffic(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        settle = one.store._ledger.settle
+        full = sqlite3.OperationalError("disk I/O error")
+        one.store._ledger.settle = failing(settle, times=1, error=full)
+        one.client.start()
+        try:
+            await one.reaches(LinkState.ONLINE)
+            first = one.check_in(5)
+            for _ in range(30):
+                one.check_in()
+                await asyncio.sleep(0.05)  # the traffic that keeps the sweep (0.2 s) away
+                outbox = one.rows("SELECT e.id FROM outbox o JOIN event e ON e.seq = o.seq")
+                if not {row[0] for row in outbox} & set(first):
+                    break
+            else:
+                pytest.fail("the first five are still held")
+            await one.settled()
+        finally:
+            one.close()
+
+
+async def test_verdicts_that_cannot_be_written_are_not_asked_for_in_a_storm(path, tmp_path):
+    async with hub(path) as server:
+        one = Kiosk(tmp_path / "k.db", server.url)
+        full = sqlite3.OperationalError("disk I/O error")
+        one.store._ledger.settle = settle = failing(
+            one.store._ledger.settle, times=10**6, error=full
+        )
+        one.check_in(5)
+        one.client.start()
+        try:
+            await until(lambda: settle.left <= 10**6 - 2)
+            await asyncio.sleep(1.0)  # the test is of how little happens
+            assert settle.left > 10**6 - 12
+            settle.left = 0
+            await one.settled()
+            assert len(held_by(path)) == 5
+        finally:
+            one.close()
 
 
 # -- down ------------------------------------------------------------------------------------------

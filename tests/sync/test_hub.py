@@ -297,6 +297,31 @@ async def test_a_disk_that_refuses_gets_retry_and_nothing_is_claimed(path):
     assert [v.envelope.offset for v in verdicts] == list(range(2, 402))
 
 
+async def test_a_rollback_that_fails_does_not_end_the_writer(path, monkeypatch):
+    author = Author()
+    async with hub(path) as server, joined(server.url) as peer:
+        log, rollback, calls = server._log, server._log.rollback, []
+
+        def broken():
+            calls.append("rollback")
+            if len(calls) == 1:
+                raise RuntimeError("no way back")
+            rollback()
+
+        def refuses():
+            monkeypatch.undo()
+            monkeypatch.setattr(log, "rollback", broken)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(log, "rollback", broken)
+        monkeypatch.setattr(log, "commit", refuses)
+        body = author.body()
+        assert [(v.verdict, v.code) for v in await peer.push(body)] == [("retry", "disk")]
+        assert [(v.verdict, v.code) for v in await peer.push(body)] == [("retry", "disk")]
+        assert [v.verdict for v in await peer.push(body)] == ["ok"]
+        assert len(calls) == 2
+
+
 async def test_offsets_have_no_hole_under_concurrent_pushers(path):
     async def pusher(server, n):
         author = Author(f"kiosk-{n}")
