@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,25 +13,29 @@ import click
 
 from kiosk import log
 from kiosk.clock import SystemClock
-from kiosk.config import DIRS, Config, load
-from kiosk.errors import KioskError
-from kiosk.terminal import LazyGroup
+from kiosk.config import DIRS, Config, load, make_folder
+from kiosk.terminal import CONFIG, LazyGroup, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kiosk.directory import HubClient
     from kiosk.model import Person
     from kiosk.store import Store
+    from kiosk.templates import TemplateStore
 
 # Everything else is imported where it is used: a command pays for what it needs only.
 
-_CONFIG = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings file (default: the user's configuration directory).",
+_NO_DISPLAY = (
+    "No display: drawing into memory. Set DISPLAY, WAYLAND_DISPLAY or QT_QPA_PLATFORM"
+    " (for example eglfs)."
 )
+
+
+def _a_number(_: click.Context, __: click.Parameter, value: float) -> float:
+    """NaN is in every range, for it is never outside of one."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,14 +45,14 @@ def main() -> None:
 
 
 @main.command()
-@_CONFIG
+@CONFIG
 @click.option("--verbose", is_flag=True, help="Say on the terminal what goes into the log.")
 def run(path: Path | None, *, verbose: bool) -> None:
     """Open the door: run the kiosk until it is told to end."""
-    config = _config(path)
-    _offscreen_if_no_display()
-    log.set_up(config.directory, secrets=[os.environ.get("WHORL_HUB_TOKEN", "")], verbose=verbose)
-    with _one_line():
+    config = _prepared(path, verbose=verbose)
+    if not os.environ.get("QT_QPA_PLATFORM") and _headless():
+        click.echo(_NO_DISPLAY, err=True)
+    with one_line():
         from kiosk.app import run_kiosk  # noqa: PLC0415
 
         run_kiosk(config, SystemClock())
@@ -55,7 +60,13 @@ def run(path: Path | None, *, verbose: bool) -> None:
 
 @main.command()
 @click.option("--headless", is_flag=True, help="Play a scripted morning without a window.")
-@click.option("--seconds", type=click.FloatRange(3, 86_400), default=30.0, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(3, 86_400),
+    callback=_a_number,
+    default=30.0,
+    show_default=True,
+)
 @click.option("--people", type=click.IntRange(1, 900), default=10, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
@@ -66,9 +77,11 @@ def demo(*, headless: bool, seconds: float, people: int, seed: int, out: Path | 
     is a JSON object, and the exit code is 0 only if nothing was lost or doubled.
     """
     out = (out or Path(DIRS.user_state_dir) / "demo").absolute()
-    headless = _offscreen_if_no_display(force=headless)
+    headless = _headless(force=headless)
+    with one_line():
+        make_folder(out)
     log.set_up(out / "log")
-    with _one_line():
+    with one_line():
         from kiosk import demo as play  # noqa: PLC0415
 
         if not headless:
@@ -91,12 +104,13 @@ def demo(*, headless: bool, seconds: float, people: int, seed: int, out: Path | 
 def hub(*, db: Path, host: str, port: int, child: bool, insecure_lan: bool) -> None:
     """Run a hub; prints "ready URL". The token: WHORL_HUB_TOKEN, or the file DB.token."""
     log.set_up(None)
-    with _one_line():
+    with one_line():
         from sync.hub.serve import serve  # noqa: PLC0415
         from sync.hub.tokens import hub_token  # noqa: PLC0415
 
-        db.absolute().parent.mkdir(parents=True, exist_ok=True)
+        make_folder(db.absolute().parent)
         token = hub_token(db, os.environ)
+        log.hide(token)
         code = serve(db, host, port, token, child=child, insecure_lan=insecure_lan)
     sys.exit(code)
 
@@ -125,13 +139,14 @@ def people() -> None:
 
 @people.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@_CONFIG
+@CONFIG
 def import_people(file: Path, path: Path | None) -> None:
     """Add or change people from a CSV file: id,first_name,last_name,kind,code,badge."""
-    config = _config(path)
-    with _one_line():
+    config = _prepared(path)
+    with one_line():
         from kiosk.badges import keeper  # noqa: PLC0415
         from kiosk.directory import BadRowsError, read_people  # noqa: PLC0415
+        from kiosk.ownhub import hub_client  # noqa: PLC0415
 
         try:
             found = read_people(file, keeper(config))
@@ -139,19 +154,18 @@ def import_people(file: Path, path: Path | None) -> None:
             for problem in error.problems:
                 click.echo(f"{file}: {problem}", err=True)
             raise
-        with _hub(config) as client:
+        with hub_client(config) as client:
             taken = client.send_people(found)
     click.echo(f"{taken.changed} people added or changed, {taken.unchanged} unchanged")
 
 
 @main.command()
 @click.argument("person")
-@_CONFIG
+@CONFIG
 def enrol(person: str, path: Path | None) -> None:
     """Enrol a finger of PERSON (an id); stop the kiosk first, it holds the reader."""
-    config = _config(path)
-    log.set_up(config.directory)
-    with _one_line(), _store(config) as store:
+    config = _prepared(path)
+    with one_line(), _store(config) as store:
         from drivers.zfm import open_zfm  # noqa: PLC0415
         from kiosk import enrolment as use_case  # noqa: PLC0415
 
@@ -159,23 +173,28 @@ def enrol(person: str, path: Path | None) -> None:
         question = use_case.CONSENT_QUESTION.format(name=who.first_name)
         given = click.confirm(question, default=False)
         use_case.record_consent(store, who, config.screen.language, given=given)
-        sensor = config.sensor
-        with open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password) as zfm:
+        sensor, clock = config.sensor, SystemClock()
+        with (
+            open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password) as zfm,
+            _kept_templates(config) as templates,
+        ):
             done = use_case.enrol(
                 store,
-                SystemClock(),
+                clock,
                 zfm,
                 who,
                 lambda step: click.echo(use_case.SENTENCES[step]),
+                templates=templates,
             )
     click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
 
 
 @main.command()
-@_CONFIG
+@CONFIG
 def doctor(path: Path | None) -> None:
     """Check every part; exit code 1 if one fails."""
-    config = _config(path)
+    with one_line():
+        config = load(path, os.environ)
     from kiosk.doctor import examine  # noqa: PLC0415
 
     well = True
@@ -185,35 +204,37 @@ def doctor(path: Path | None) -> None:
     sys.exit(0 if well else 1)
 
 
-def _config(path: Path | None) -> Config:
-    with _one_line():
-        return load(path, os.environ)
+def _prepared(path: Path | None, *, verbose: bool = False) -> Config:
+    """The settings, with their folder made and the log begun in it."""
+    with one_line():
+        config = load(path, os.environ)
+        make_folder(config.directory)
+    log.set_up(config.directory, verbose=verbose)
+    return config
 
 
-@contextlib.contextmanager
-def _one_line() -> Iterator[None]:
-    """Whatever our own parts raise for people becomes one line and exit code 1."""
-    from drivers.errors import SensorError  # noqa: PLC0415
-    from sync.hub.errors import HubError  # noqa: PLC0415
-
-    try:
-        yield
-    except SensorError as error:
-        raise click.ClickException(f"{error.sentence} {error.advice}") from error
-    except (KioskError, HubError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _offscreen_if_no_display(*, force: bool = False) -> bool:
-    """Without a display (or if forced), have Qt draw into memory; whether it does."""
-    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    if os.environ.get("QT_QPA_PLATFORM"):
-        return force or os.environ["QT_QPA_PLATFORM"] in ("offscreen", "minimal")
-    if shown and not force:
-        return False
+def _headless(*, force: bool = False) -> bool:
+    """Whether Qt draws into memory, which it is told to without a display, or if forced."""
+    if not force:
+        if platform := os.environ.get("QT_QPA_PLATFORM"):
+            return platform.partition(":")[0] in ("offscreen", "minimal")
+        if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+            return False
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ.setdefault("QT_QUICK_BACKEND", "software")
     return True
+
+
+@contextlib.contextmanager
+def _kept_templates(config: Config) -> Iterator[TemplateStore | None]:
+    """Where a copy of a new template goes, if backup is switched on."""
+    from kiosk.templates import open_templates  # noqa: PLC0415
+
+    if not config.templates.backup:
+        yield None
+        return
+    with contextlib.closing(open_templates(config, SystemClock())) as templates:
+        yield templates
 
 
 @contextlib.contextmanager
@@ -240,33 +261,6 @@ def _person(store: Store, id_: str) -> Person:
     raise click.ClickException(
         f'nobody has the id "{id_}" here; import people first, and let the kiosk run once'
     )
-
-
-@contextlib.contextmanager
-def _hub(config: Config) -> Iterator[HubClient]:
-    """The hub this kiosk uses; its own is started for the moment if it does not run."""
-    import threading  # noqa: PLC0415
-
-    from kiosk.config import HUB_URL_FILE  # noqa: PLC0415
-    from kiosk.credentials import token_of  # noqa: PLC0415
-    from kiosk.directory import DirectoryError, HubClient  # noqa: PLC0415
-    from kiosk.hubchild import HubChild  # noqa: PLC0415
-
-    token, org, site = token_of(config), config.organisation.id, config.site.id
-    noted = config.directory / HUB_URL_FILE
-    if config.hub.url or noted.exists():
-        url = config.hub.url or noted.read_text(encoding="ascii").strip()
-        yield HubClient(url, token, org, site)
-        return
-    listening = threading.Event()
-    child = HubChild(config.hub_database, token, lambda _: listening.set())
-    child.start()
-    try:
-        if not listening.wait(15) or child.url is None:
-            raise DirectoryError("the hub could not be started; the log says why")
-        yield HubClient(child.url, token, org, site)
-    finally:
-        child.stop()
 
 
 if __name__ == "__main__":

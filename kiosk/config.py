@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -226,6 +227,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             site.all_day_title,
             site.opens_before_minutes,
         )
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder where it lacks; raises `ConfigError` if it cannot be used."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"the folder {path} cannot be used: {why}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"the folder {path} cannot be used: not allowed to write there")
 
 
 def url_problem(url: str) -> str:

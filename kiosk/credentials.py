@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kiosk import log
+from kiosk.config import make_folder
 from sync.hub.tokens import VARIABLE, hub_token, read_token
 
 if TYPE_CHECKING:
@@ -15,9 +17,13 @@ if TYPE_CHECKING:
 def token_of(config: Config) -> str:
     """From the environment, the configured file, or the file of the kiosk's own hub.
 
-    Raises `TokenError` if a file cannot be used, or may be read by others than its owner.
+    The log never shows it. Raises `TokenError` if a file cannot be used, or may be read by others
+    than its owner, and `ConfigError` if there is no folder for the own hub's.
     """
-    if config.hub.token_file and VARIABLE not in os.environ:
-        return read_token(Path(config.hub.token_file).expanduser())
-    config.directory.mkdir(parents=True, exist_ok=True)
-    return hub_token(config.hub_database, os.environ)
+    if config.hub.token_file and not os.environ.get(VARIABLE, "").strip():
+        token = read_token(Path(config.hub.token_file).expanduser())
+    else:
+        make_folder(config.directory)
+        token = hub_token(config.hub_database, os.environ)
+    log.hide(token)
+    return token

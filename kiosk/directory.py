@@ -6,6 +6,7 @@ import csv
 import http.client
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +16,7 @@ from kiosk.errors import KioskError
 from kiosk.model import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from kiosk.model import Session
@@ -24,6 +25,7 @@ COLUMNS = ("id", "first_name", "last_name", "kind", "code", "badge")
 KINDS = ("member", "student", "visitor", "staff")
 _LONGEST = 120  # characters of any field, and of any of several badges
 _SHORTEST_BADGE = 3
+_MOST_ANSWER = 1 << 20  # bytes; the rest of what is no hub's answer is not waited for
 
 
 class DirectoryError(KioskError):
@@ -46,6 +48,14 @@ class Taken:
     unchanged: int
 
 
+def health(url: str, seconds: float = 5.0) -> dict[str, Any]:
+    """What the hub at `url` says of itself; raises `DirectoryError` if no hub answers there."""
+    status, answer = _exchange(url, "GET", "/health", seconds=seconds)
+    if status != http.client.OK or "protocol" not in answer:
+        raise DirectoryError(f"what answers at {url} is no hub")
+    return answer
+
+
 class HubClient:
     """Sends directory records to a hub; each call is one request.
 
@@ -53,7 +63,7 @@ class HubClient:
     """
 
     def __init__(self, url: str, token: str, org: str, site: str) -> None:
-        self._url = urlsplit(url)
+        self._url = url
         self._token = token
         self._path = f"/v1/directory?org={quote(org, safe='')}&site={quote(site, safe='')}"
 
@@ -67,26 +77,39 @@ class HubClient:
 
     def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
-        status, answer = self._post(body)
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        status, answer = _exchange(self._url, "POST", self._path, body, headers)
         if status != http.client.OK:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
-        return Taken(int(answer["events"]), int(answer["unchanged"]))
-
-    def _post(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        https = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=30)
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
-            connection.request("POST", self._path, body, headers)
+            return Taken(int(answer["events"]), int(answer["unchanged"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DirectoryError(f"what answers at {self._url} is no hub") from error
+
+
+def _exchange(
+    url: str,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    seconds: float = 30.0,
+) -> tuple[int, dict[str, Any]]:
+    """One request under `url`; its status and the JSON object that came, or an empty one."""
+    try:
+        parts = urlsplit(url)
+        https = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+        try:
+            connection.request(method, parts.path.rstrip("/") + path, body, headers)
             response = connection.getresponse()
-            answer = json.loads(response.read() or b"{}")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            where = self._url.netloc
-            raise DirectoryError(f"the hub at {where} does not answer: {error}") from error
+            answer = json.loads(response.read(_MOST_ANSWER) or b"{}")
         finally:
             connection.close()
-        return response.status, answer if isinstance(answer, dict) else {}
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+        raise DirectoryError(f"the hub at {url} does not answer: {error}") from error
+    return response.status, answer if isinstance(answer, dict) else {}
 
 
 def read_people(path: Path, keep: Callable[[str], str] | None = None) -> list[Person]:

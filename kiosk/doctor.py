@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import http.client
-import json
 import platform
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from drivers.detect import detect
 from drivers.errors import ResponseTimeout, SensorError
@@ -17,7 +14,8 @@ from drivers.library import look_at, used_slots
 from drivers.packets import DEFAULT_ADDRESS
 from drivers.zfm import open_zfm
 from kiosk.clock import NS
-from kiosk.config import HUB_URL_FILE
+from kiosk.directory import DirectoryError, health
+from kiosk.ownhub import noted_url, running_hub
 from kiosk.rescue import rescue_note
 from kiosk.store import Store, StoreBusyError, StoreError
 
@@ -70,7 +68,13 @@ def _qt() -> Finding:
 
 
 def _database(config: Config, clock: Clock) -> Finding:
-    if not config.database.exists():
+    try:
+        there = config.database.stat() is not None
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
+        return Finding("database", well=False, seen=f"{config.database}: {error.strerror}")
+    if not there:
         return Finding("database", well=True, seen=f"{config.database} will be made at first start")
     try:
         store = Store.open(
@@ -130,24 +134,17 @@ def _who_answers(settings: Sensor, silence: ResponseTimeout) -> str:
 
 
 def _hub(config: Config) -> Finding:
-    url = config.hub.url
-    if not url:
-        path = config.directory / HUB_URL_FILE
-        if not path.exists():
-            return Finding("hub", well=True, seen="its own, which runs while the kiosk runs")
-        url = path.read_text(encoding="ascii").strip()
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=5)
+    url = config.hub.url or running_hub(config)
+    if url is None:
+        stale = noted_url(config) is not None
+        killed = "; the last kiosk left a stale note of it, which does no harm" if stale else ""
+        return Finding("hub", well=True, seen=f"its own, which runs while the kiosk runs{killed}")
     try:
-        connection.request("GET", "/health")
-        health = json.loads(connection.getresponse().read())
-        well = health["status"] == "ok"
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        return Finding("hub", well=False, seen=f"{url} does not answer: {error}")
-    finally:
-        connection.close()
-    return Finding("hub", well, f"{url}, {health.get('events')} events, {health['status']}")
+        told = health(url)
+    except DirectoryError as error:
+        return Finding("hub", well=False, seen=str(error))
+    status = told.get("status")
+    return Finding("hub", status == "ok", f"{url}, {told.get('events')} events, {status}")
 
 
 def _time(clock: Clock) -> Finding:

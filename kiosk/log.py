@@ -9,9 +9,10 @@ from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
+_SECRETS: set[str] = set()
+_SHORTEST_SECRET = 8  # a shorter one would take common words out of the log
 FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
 _BYTES, _FILES = 2_000_000, 5
 # Whatever looks like a bearer token or "token=..."; a template would be a very long run of hex.
@@ -23,29 +24,34 @@ _PATTERNS = (
 
 
 class Redact(logging.Formatter):
-    """Formats a record, traceback included, and takes known secrets out of the text."""
+    """Formats a record, traceback included, and takes hidden secrets out of the text."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__(FORMAT)
-        self._secrets = [secret for secret in secrets if len(secret) >= 8]
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        for secret in self._secrets:
+        for secret in tuple(_SECRETS):
             text = text.replace(secret, "[redacted]")
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
 
 
-def set_up(directory: Path | None, *, secrets: Iterable[str] = (), verbose: bool = False) -> None:
+def hide(secret: str) -> None:
+    """Keep `secret` out of every line from now on; whoever reads one from anywhere calls this."""
+    if len(secret) >= _SHORTEST_SECRET:
+        _SECRETS.add(secret)
+
+
+def set_up(directory: Path | None, *, verbose: bool = False) -> None:
     """Send warnings to stderr and everything from INFO to `directory`/whorl.log.
 
     A log that cannot be written never keeps the door shut: stderr then says so.
     """
     root = logging.getLogger()
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    formatter = Redact(secrets)
+    formatter = Redact()
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.INFO if verbose else logging.WARNING)
     handlers: list[logging.Handler] = [console]

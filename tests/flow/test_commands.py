@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 from PySide6.QtGui import QImage
@@ -17,6 +18,7 @@ from drivers.emulator import Emulator
 from kiosk.clock import SystemClock
 from kiosk.model import Person
 from kiosk.store import Store
+from sync.hub.tokens import VARIABLE
 from tests.flow.conftest import rows
 from tests.kiosk.test_desk import directory
 from tests.waiting import wait_for
@@ -25,9 +27,11 @@ MODULE = [sys.executable, "-m"]
 
 
 def run(*words, check=True, stdin=None, **env):
+    """Run a command to its end; a variable given as None is taken away."""
+    environ = {k: v for k, v in (os.environ | env).items() if v is not None}
     done = subprocess.run(
         [*MODULE, *map(str, words)], capture_output=True, text=True, timeout=120, check=False,
-        input=stdin, env=os.environ | env,
+        input=stdin, env=environ,
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
     return done
@@ -127,6 +131,124 @@ def test_bad_rows_are_all_listed_and_nothing_is_imported(settings, tmp_path):
     assert "line 4: first_name is empty" in done.stderr
     assert "nothing was imported" in done.stderr
     assert not (tmp_path / "hub.db").exists()
+
+
+PEOPLE = "id,first_name,last_name\na1,Ann,Lee\n"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_the_note_of_a_killed_kiosk_does_not_lead_anybody_astray(settings, tmp_path, taken):
+    people = tmp_path / "people.csv"
+    people.write_text(PEOPLE)
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        foreign.settimeout(30)
+        (tmp_path / "hub.url").write_text(f"http://127.0.0.1:{foreign.getsockname()[1]}")
+        other = threading.Thread(target=answer_as_no_hub, args=(foreign,)) if taken else None
+        if other:
+            other.start()
+        else:
+            foreign.close()
+        done = run("kiosk", "people", "import", people, "--config", settings)
+        if other:
+            other.join()
+    assert done.stdout.strip() == "1 people added or changed, 0 unchanged"
+    (tmp_path / "hub.url").write_text("http://127.0.0.1:1")
+    told = run("kiosk", "doctor", "--config", settings, check=False).stdout
+    (line,) = [line for line in told.splitlines() if line.split()[1] == "hub"]
+    assert line.startswith("ok")
+    assert "stale" in line
+
+
+def answer_as_no_hub(server):
+    """Answer one request as some other program that has the port by now."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def refused(done, *words):
+    """One clear line and exit code 1 or 2, never a traceback."""
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("Error")]) == 1
+
+
+@pytest.mark.parametrize("command", [("run",), ("doctor",), ("people", "import", "p.csv")])
+@pytest.mark.parametrize("url", ["http://host:port", "http://[::1", "http://"])
+def test_an_address_that_is_none_is_one_clear_line(settings, command, url):
+    done = run("kiosk", *command, "--config", settings, check=False, WHORL_HUB_URL=url)
+    refused(done, "hub.url")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("enrol", "ann"), ("people", "import", "p.csv"), ("sensor", "reprovision")],
+)
+@pytest.mark.parametrize("folder", ["/dev/null/x", "{file}/sub"])
+def test_a_folder_that_cannot_be_is_one_clear_line(settings, command, folder):
+    folder = folder.format(file=settings)
+    env = {"WHORL_STORAGE_DIRECTORY": folder}
+    done = run("kiosk", *command, "--config", settings, check=False, **env)
+    refused(done, folder, "Not a directory")
+
+
+def test_doctor_says_that_a_folder_cannot_be(settings):
+    env = {"WHORL_STORAGE_DIRECTORY": f"{settings}/sub"}
+    done = run("kiosk", "doctor", "--config", settings, check=False, **env)
+    (line,) = [line for line in done.stdout.splitlines() if line.split()[1] == "database"]
+    assert line.startswith("FAIL")
+    assert "Not a directory" in line
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--out", "{file}/sub"), ("--out", "/proc/xx")])
+def test_a_demo_that_cannot_write_says_so(settings, words):
+    words = [word.format(file=settings) for word in words]
+    refused(run("kiosk", "demo", "--headless", *words, check=False), words[1])
+
+
+def test_a_demo_of_no_length_is_refused():
+    refused(run("kiosk", "demo", "--headless", "--seconds", "nan", check=False), "nan")
+
+
+def test_a_hub_that_cannot_write_says_so():
+    refused(run("kiosk", "hub", "--db", "/dev/null/h.db", check=False), "/dev/null")
+
+
+def test_a_kiosk_without_a_display_says_how_to_get_one(settings, tmp_path):
+    store = Store.open(
+        tmp_path / "kiosk.db", org="club", site="hall", clock=SystemClock(), zone="UTC"
+    )
+    bare = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    try:
+        done = run("kiosk", "run", "--config", settings, check=False, **bare)
+    finally:
+        store.close()
+    assert done.stderr.startswith("No display: drawing into memory. Set DISPLAY,")
+    refused(done, "in use")
+
+
+def test_a_headless_demo_is_headless_whatever_the_platform(tmp_path):
+    words = ("--headless", "--seconds", 3, "--people", 1, "--out", tmp_path)
+    done = run("kiosk", "demo", *words, QT_QPA_PLATFORM="no-such-platform")
+    assert json.loads(done.stdout.splitlines()[-1])["lost"] == 0
+
+
+def test_an_empty_token_variable_is_none_and_no_token_reaches_the_log(settings, hub, tmp_path):
+    _, url = hub
+    token = tmp_path / "h.db.token"
+    with settings.open("a") as file:
+        file.write(f'[hub]\nurl = "{url}"\ntoken_file = "{token}"\n')
+    people = tmp_path / "people.csv"
+    people.write_text(PEOPLE)
+    command = ("kiosk", "people", "import", people, "--config", settings)
+    assert run(*command, WHORL_HUB_TOKEN="").stdout.startswith("1 people")
+    assert "(401)" in run(*command, check=False, **{VARIABLE: "wrong-token"}).stderr
+    log = (tmp_path / "whorl.log").read_text()
+    assert token.read_text().strip() not in log
 
 
 def test_an_unknown_setting_is_named(tmp_path):
