@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # Places beyond a hole in a device's chain that are remembered; one forgotten is offered again.
 _MOST_AHEAD = 10_000
+_NS_PER_MS = 1_000_000
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
@@ -144,7 +145,9 @@ class Log:
     def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
         """Make `directory` events of (record, id, value) that differ from what is known; how many.
 
-        They are the hub's own events: of its device, in its chain, each with the record's next rev.
+        They are the hub's own events: of its device, in its chain. A record's rev is the hub's wall
+        clock (UTC ms) when it was made, but at least one above the last rev known here: so a hub
+        whose log was lost or restored speaks above all that kiosks have had from it before.
         """
         made = 0
         for record, id_, value in records:
@@ -154,7 +157,7 @@ class Log:
             ).fetchone()
             if found and found[1] == _CANONICAL.encode(value):
                 continue
-            rev = found[0] + 1 if found else 1
+            rev = max(found[0] + 1 if found else 1, self._clock.wall() // _NS_PER_MS)
             self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
             made += 1
         return made

@@ -312,6 +312,25 @@ async def test_another_epoch_unites_and_deletes_nothing(path, tmp_path):
         assert one.rows(query) == [("one.db", 10), ("two.db", 10)]
 
 
+async def test_a_new_import_wins_after_the_hubs_database_was_lost(path, tmp_path):
+    where = []
+    hub_clock = TestClock()
+
+    def named(name):
+        value = {"id": "p1", "first_name": name}
+        return msgspec.json.encode([{"record": "person", "id": "p1", "value": value}])
+
+    with kiosk(tmp_path / "a.db", lambda: where[-1]) as one:
+        for database, names in (("one.db", "Ada Bea Cleo"), ("two.db", "Dora")):
+            hub_clock.now += NS
+            async with hub(tmp_path / database, hub_clock) as server:
+                where.append(server.url)
+                one.client.kick()
+                for name in names.split():
+                    assert (await post(server.url, named(name)))[0] == 200
+                await until(lambda name=name: [p.first_name for p in one.store.people()] == [name])
+
+
 # -- the line itself -------------------------------------------------------------------------------
 
 

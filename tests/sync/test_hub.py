@@ -30,6 +30,7 @@ from tests.sync.rig import (
 )
 
 WRONG = "not-the-token"
+REV = 1_800_000_000_000  # the test clock's wall time in ms
 
 
 @pytest.fixture
@@ -381,7 +382,9 @@ async def test_directory_records_become_events_of_the_hub_and_unchanged_ones_non
         ("directory", 2, SITE_ROOM, "hub"),
     ]
     assert first[1].prev == first[0].hash
-    assert (changed.prev, changed.kseq, changed.data["rev"]) == (first[1].hash, 3, 2)
+    assert (changed.prev, changed.kseq) == (first[1].hash, 3)
+    revs = [e.data["rev"] for e in (*first, changed)]
+    assert revs == [REV, REV, REV + 1]
     assert changed.data["value"]["first_name"] == "Eva"
 
 
@@ -394,12 +397,13 @@ async def test_the_directory_is_kept_from_strangers_and_nonsense(path):
         assert await post(server.url, b"[]") == done(0, 0)
 
 
-async def test_a_rev_that_another_hub_gave_is_continued(path):
+@pytest.mark.parametrize(("known", "next_"), [(41, REV), (REV + 7, REV + 8)])
+async def test_a_rev_that_another_hub_gave_is_continued(path, known, next_):
     value = {"id": "p1", "first_name": "Ada"}
     body = Author("old-hub").body(
         kind="directory",
         room=site_room(ORG, "north"),
-        data={"record": "person", "id": "p1", "rev": 41, "value": value},
+        data={"record": "person", "id": "p1", "rev": known, "value": value},
     )
     async with hub(path) as server, joined(server.url) as peer:
         await peer.push(body)
@@ -407,7 +411,7 @@ async def test_a_rev_that_another_hub_gave_is_continued(path):
         assert await post(server.url, same) == done(0, 1)
         await post(server.url, same.replace(b"Ada", b"Eva"))
         items = await peer.follow(SITE_ROOM)
-    assert [decode_event(i.event).data["rev"] for i in items] == [41, 42]
+    assert [decode_event(i.event).data["rev"] for i in items] == [known, next_]
 
 
 async def test_health_tells_how_the_hub_is(path):
