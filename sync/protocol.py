@@ -69,11 +69,17 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 RoomName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
-class Cursor(msgspec.Struct, frozen=True):
-    """Up to where a room has been read: an offset, and the epoch in which it means anything."""
+class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Up to where a room has been read: an offset, and the epoch in which it means anything.
+
+    `received` is the hub's time of receipt (UTC ns, see `kiosk.model.Envelope`) of the event at
+    `offset`. No hub gives one twice, so a hub restored from a backup of the same epoch, which has
+    filled that offset anew, finds out. 0, or its absence (optional in version 1), is not looked at.
+    """
 
     epoch: Name
     offset: Count
+    received: Count = 0
 
 
 # -- from the kiosk --------------------------------------------------------------------------------
@@ -144,7 +150,8 @@ class Item(msgspec.Struct, frozen=True):
 class Events(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     """What a room holds above offset `after`, up to and including `offset`; `head` is its end.
 
-    `live`: nothing is missing now, later events follow by themselves.
+    `live`: nothing is missing now, later events follow by themselves. `received` is that of the
+    event at `offset`, said where it is not the last of `items` (optional in version 1).
     """
 
     room: RoomName
@@ -154,10 +161,11 @@ class Events(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     head: Count
     live: bool = False
     items: list[Item] = []
+    received: Count = 0
 
 
 class Reset(msgspec.Struct, frozen=True, tag="reset"):
-    """The cursor means nothing in this epoch: every event of the room follows, to be united."""
+    """The cursor means nothing in this log: every event of the room follows, to be united."""
 
     room: RoomName
     epoch: Name
@@ -224,6 +232,7 @@ class Page(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     head: int
     live: bool = False
     items: Sequence[Kept] = ()
+    received: int = 0
 
 
 class Judged(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,8 +8,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from kiosk.model import site_room
 from kiosk.store import StoreError
+from sync.client import cursors
 from sync.protocol import Cursor, Subscribe
 
 if TYPE_CHECKING:
@@ -52,9 +55,8 @@ class _Room:
 @dataclass(frozen=True, slots=True)
 class _Page:
     room: str
-    epoch: str
     items: list[tuple[bytes, Envelope]]
-    offset: int
+    upto: Cursor
 
 
 class Downloads:
@@ -137,7 +139,7 @@ class Downloads:
         if not events.live:
             room.pages -= 1
         items = [(bytes(item.event), item.envelope) for item in events.items]
-        page = _Page(events.room, events.epoch, items, events.offset)
+        page = _Page(events.room, items, _end(events))
         if items:
             self._waiting += len(items)
             self._pages.append(page)
@@ -152,8 +154,7 @@ class Downloads:
             return
         for name in self._known_rooms():
             if name not in self._rooms:
-                saved = self._store.cursor(name)
-                cursor = Cursor(*saved) if saved else None
+                cursor = cursors.read(self._store.cursor(name))
                 self._rooms[name] = _Room(cursor, cursor.offset if cursor else 0)
 
     def _known_rooms(self) -> list[str]:
@@ -192,8 +193,7 @@ class Downloads:
         for start in range(0, len(page.items), step):
             part = page.items[start : start + step]
             last = start + step >= len(page.items)
-            offset = page.offset if last else min(part[-1][1].offset, page.offset)
-            if not await self._write(room, page, part, offset):
+            if not await self._write(room, page, part, page.upto if last else _at(page, part[-1])):
                 return
             await asyncio.sleep(self._pacing.pause)
         if room.pages <= 0 and not room.live:
@@ -201,36 +201,43 @@ class Downloads:
         self._look |= page.room == self._site
 
     async def _write(
-        self, room: _Room, page: _Page, part: list[tuple[bytes, Envelope]], offset: int
+        self, room: _Room, page: _Page, part: list[tuple[bytes, Envelope]], upto: Cursor
     ) -> bool:
+        before = room.applied
+        if before is not None and (before.epoch, before.offset) == (upto.epoch, upto.offset):
+            upto = replace(upto, received=upto.received or before.received)
         try:
-            await self._put(room, page, part, offset)
+            await self._put(before, page, part, upto)
         except Exception as error:  # noqa: BLE001  a store that refuses must not cut the line
             _LOG.error("remote events cannot be written, they are fetched anew: %s", error)
             self._drop(page.room)
             room.lost()
             await asyncio.sleep(self._pacing.sweep)
             return False
-        room.applied = Cursor(page.epoch, offset)
+        room.applied = upto
         return True
 
     async def _put(
-        self, room: _Room, page: _Page, part: list[tuple[bytes, Envelope]], offset: int
+        self,
+        before: Cursor | None,
+        page: _Page,
+        part: list[tuple[bytes, Envelope]],
+        upto: Cursor,
     ) -> None:
         """Hand a slice to the store; raises if that is not for what a single item holds."""
         try:
-            await self._stored(page, part, offset)
+            await self._stored(page, part, upto)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  it comes again below, or is some item's fault
             # The cursor stays in front of them until all are through.
-            before = room.applied
-            start = before.offset if before and before.epoch == page.epoch else 0
+            joins = before is not None and before.epoch == upto.epoch
+            start = before if before and joins else Cursor(upto.epoch, 0)
             for item in part:
                 await self._put_one(page, item, start)
-            await self._stored(page, [], offset)
+            await self._stored(page, [], upto)
 
-    async def _put_one(self, page: _Page, item: tuple[bytes, Envelope], start: int) -> None:
+    async def _put_one(self, page: _Page, item: tuple[bytes, Envelope], start: Cursor) -> None:
         try:
             await self._stored(page, [item], start)
         except StoreError:
@@ -240,8 +247,9 @@ class Downloads:
             offset = item[1].offset
             _LOG.error("the event in %s at %d is passed over: %r", page.room, offset, error)
 
-    async def _stored(self, page: _Page, part: list[tuple[bytes, Envelope]], offset: int) -> None:
-        await asyncio.wrap_future(self._store.apply_remote(page.room, page.epoch, part, offset))
+    async def _stored(self, page: _Page, part: list[tuple[bytes, Envelope]], upto: Cursor) -> None:
+        epoch, offset = cursors.kept(upto)
+        await asyncio.wrap_future(self._store.apply_remote(page.room, epoch, part, offset))
 
     def _drop(self, name: str) -> None:
         """Forget a room's waiting pages: applied behind a hole, they would hide it."""
@@ -259,4 +267,24 @@ class Downloads:
         except TimeoutError:
             moved, self._moved = self._moved, {}
             for page in moved.values():
-                await self._write(self._rooms[page.room], page, [], page.offset)
+                await self._write(self._rooms[page.room], page, [], page.upto)
+
+
+def _end(events: Events) -> Cursor:
+    """Where a page ends."""
+    last = events.items[-1].envelope if events.items else None
+    told = last is not None and last.offset == events.offset
+    received = last.received if last is not None and told else events.received
+    return Cursor(events.epoch, events.offset, _sane(received))
+
+
+def _at(page: _Page, item: tuple[bytes, Envelope]) -> Cursor:
+    """Behind an item in the midst of a page."""
+    envelope = item[1]
+    if envelope.offset > page.upto.offset:
+        return page.upto
+    return Cursor(page.upto.epoch, envelope.offset, _sane(envelope.received))
+
+
+def _sane(received: int) -> int:
+    return received if 0 < received < 2**63 else 0

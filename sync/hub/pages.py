@@ -7,12 +7,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from kiosk.model import decode_envelope
 from sync.hub.tables import OFFSET_BITS, connect
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
     from pathlib import Path
+
+    from sync.protocol import Cursor
 
 T = TypeVar("T")
 
@@ -47,6 +50,19 @@ class Pages:
         rows = await self._query("SELECT head FROM room WHERE name = ?", room)
         return int(rows[0][0]) if rows else 0
 
+    async def holds(self, room: str, cursor: Cursor) -> bool:
+        """Whether the event that the cursor ends with is the one in this log."""
+        if not (cursor.offset and cursor.received):
+            return True
+        rows = await self._query(
+            "SELECT e.envelope FROM room r JOIN event e ON e.place = r.number << ? | ?"
+            " WHERE r.name = ?",
+            OFFSET_BITS,
+            cursor.offset,
+            room,
+        )
+        return bool(rows) and decode_envelope(rows[0][0]).received == cursor.received
+
     async def received(self, device: str) -> dict[str, int]:
         """Per incarnation of a device, the kseq up to which nothing is missing."""
         query = "SELECT incarnation, contiguous FROM chain WHERE device = ?"
@@ -63,7 +79,7 @@ class Pages:
         )
         return rows[0][0], rows[0][1]
 
-    async def _query(self, query: str, *args: str) -> list[Any]:
+    async def _query(self, query: str, *args: str | int) -> list[Any]:
         return await self._run(lambda: self._reader().execute(query, args).fetchall())
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Protocol
 
+from kiosk.model import decode_envelope
 from kiosk.tasks import spawn
 from sync.hub.frames import framed
 from sync.protocol import Close, Page, Position, Reset, Subscribe, encode, kept
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from sync.hub.log import Accepted
     from sync.hub.pages import Pages, Row
+    from sync.protocol import Cursor
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,19 +102,29 @@ class Member:
 
     async def subscribe(self, wish: Subscribe) -> None:
         """Follow a room from the cursor; what was missed begins to flow at once."""
-        rooms = self._rooms
+        rooms, cursor = self._rooms, wish.cursor
         room = rooms.room(wish.room)
-        sent = wish.cursor.offset if wish.cursor else 0
+        sent = cursor.offset if cursor else 0
         head = room.committed
-        if wish.cursor and sent > head:
+        if cursor and sent > head:
             head = await rooms.pages.head(wish.room)  # a page may have been read ahead of us
-        if wish.cursor and (wish.cursor.epoch != rooms.epoch or sent > head):
+        if cursor and not await self._means_something(wish.room, cursor, head):
             self.line.write(framed(encode(Reset(wish.room, rooms.epoch, head))))
             sent = 0
         self.leave(wish.room)
         seat = self.seats[wish.room] = Seat(sent, wish.echo, wish.pages or None)
         room.members[self] = seat
         self._catch_up()
+
+    async def _means_something(self, room: str, cursor: Cursor, head: int) -> bool:
+        rooms = self._rooms
+        if cursor.epoch != rooms.epoch or cursor.offset > head:
+            return False
+        try:
+            return await rooms.pages.holds(room, cursor)
+        except sqlite3.Error as error:
+            _LOG.error("a cursor of %s cannot be looked up: %s", room, error)
+            return True  # the page that is read next meets the same, and ends the connection
 
     def leave(self, name: str) -> None:
         """Stop following a room."""
@@ -213,10 +225,11 @@ class Rooms:
         items: Sequence[tuple[bytes, bytes]],
         *,
         live: bool,
+        received: int = 0,
     ) -> bytes:
         """A framed `events` message."""
         head = max(room.committed, offset)
-        page = Page(room.name, self.epoch, after, offset, head, live, kept(items))
+        page = Page(room.name, self.epoch, after, offset, head, live, kept(items), received)
         return framed(encode(page))
 
     def positions(self) -> None:
@@ -281,8 +294,11 @@ class Rooms:
             for one in now.batch
             if one.offset > seat.sent and (seat.echo or one.origin is not member)
         ]
-        return self._frame_of(now.room, seat.sent, rest)
+        last = now.batch[-1]
+        told = bool(rest) and rest[-1] is last
+        received = 0 if told else decode_envelope(last.envelope).received
+        return self._frame_of(now.room, seat.sent, rest, received)
 
-    def _frame_of(self, room: Room, after: int, batch: list[Accepted]) -> bytes:
+    def _frame_of(self, room: Room, after: int, batch: list[Accepted], received: int = 0) -> bytes:
         items = [(one.event, one.envelope) for one in batch]
-        return self.frame(room, after, room.head, items, live=True)
+        return self.frame(room, after, room.head, items, live=True, received=received)

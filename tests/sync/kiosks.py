@@ -7,7 +7,7 @@ import sqlite3
 
 from kiosk.model import Kind, LinkState
 from kiosk.store import Draft, Store
-from sync.client import Pacing, SyncClient
+from sync.client import Pacing, SyncClient, cursors
 from tests.sync.rig import ORG, SITE, TOKEN, TestClock, until
 
 # As the real one, but nobody waits for a minute in a test.
@@ -43,6 +43,11 @@ class Kiosk:
     def check_in(self, count=1, session="s1"):
         drafts = [Draft(Kind.CHECK_IN, session, f"p{n}") for n in range(count)]
         return [event.id for event in self.store.record_many(drafts).result(10)]
+
+    def cursor(self, room):
+        """Epoch and offset up to which the room is in the store; None before the first page."""
+        found = cursors.read(self.store.cursor(room))
+        return found and (found.epoch, found.offset)
 
     def rows(self, query):
         with contextlib.closing(sqlite3.connect(self.path)) as db:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from websockets.asyncio.server import serve
 from kiosk.model import Kind, LinkState, session_room
 from kiosk.store import Draft
 from sync import protocol as p
+from sync.client import cursors
 from sync.client.pacing import Backoff, Pacing
 from tests.sync.kiosks import QUICK, Kiosk, held_by, kiosk
 from tests.sync.rig import (
@@ -240,9 +242,9 @@ async def test_a_session_that_opens_while_connected_is_followed(path, tmp_path):
                 bodies = Author("other").bodies(300)
                 await peer.push(*bodies)
                 await post(server.url, SESSION)
-                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 300))
+                await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 300))
                 assert one.rows("SELECT count(*) FROM event WHERE device = 'other'") == [(300,)]
-                await until(lambda: one.store.cursor(SITE_ROOM) == (peer.welcome.epoch, 1))
+                await until(lambda: one.cursor(SITE_ROOM) == (peer.welcome.epoch, 1))
 
 
 async def test_a_long_catch_up_is_complete_and_resumes_where_it_was(path, tmp_path):
@@ -259,7 +261,7 @@ async def test_a_long_catch_up_is_complete_and_resumes_where_it_was(path, tmp_pa
             assert 1000 < cursor == one.rows(query)[0][0]
             with kiosk(tmp_path / "a.db", server.url) as one:
                 await until(lambda: one.rows(query)[0][0] == 6000, 30)
-                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 6000))
+                await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 6000))
                 assert one.rows("SELECT count(*) FROM undecodable") == [(0,)]
 
 
@@ -283,7 +285,7 @@ async def test_a_gap_shown_by_a_position_is_fetched(path, tmp_path):
     async with hub(path, position_every=0.05) as server:
         await post(server.url, SESSION)
         with kiosk(tmp_path / "a.db", server.url) as one:
-            await until(lambda: one.store.cursor(ROOM) is not None)
+            await until(lambda: one.cursor(ROOM) is not None)
             async with joined(server.url, hello("other")) as peer:
                 # The hub believes that it has sent what in truth never went out.
                 line = next(
@@ -307,9 +309,75 @@ async def test_another_epoch_unites_and_deletes_nothing(path, tmp_path):
                 one.client.kick()
                 async with joined(server.url, hello(name)) as peer:
                     await peer.push(*Author(name).bodies(10))
-                    await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 10))
+                    await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 10))
         query = "SELECT device, count(*) FROM event WHERE kind = 'check_in' GROUP BY device"
         assert one.rows(query) == [("one.db", 10), ("two.db", 10)]
+
+
+async def test_a_hub_restored_from_a_backup_and_refilled_leaves_no_gap(path, tmp_path):
+    hub_clock = TestClock()
+    backup = tmp_path / "backup.db"
+    query = "SELECT count(*) FROM event WHERE kind = 'check_in'"
+    where = []
+
+    @contextlib.asynccontextmanager
+    async def running():
+        hub_clock.now += NS
+        async with hub(path, hub_clock) as server:
+            where.append(server.url)
+            yield server
+
+    with kiosk(tmp_path / "b.db", lambda: where[-1] if where else None) as b:
+        async with running() as server:
+            await post(server.url, SESSION)
+            b.client.kick()
+            with kiosk(tmp_path / "a.db", server.url) as a:
+                a.check_in(5)
+                await until(lambda: b.rows(query) == [(5,)])
+        shutil.copy(path, backup)
+        async with running() as server:
+            b.client.kick()
+            with kiosk(tmp_path / "a.db", server.url) as a:
+                a.check_in(5)
+                await until(lambda: b.rows(query) == [(10,)])
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        shutil.copy(backup, path)
+        where.append(None)
+        async with running() as server:
+            where[-1] = None
+            with kiosk(tmp_path / "c.db", server.url) as c:
+                c.check_in(8)
+                await c.settled()
+            assert len(held_by(path)) == 14
+            where[-1] = server.url
+            b.client.kick()
+            # What c wrote at the offsets that b had read already.
+            await until(lambda: b.rows(query) == [(18,)])
+            with kiosk(tmp_path / "a.db", server.url) as a:
+                await until(lambda: a.rows(query) == [(18,)])
+                await until(lambda: len(held_by(path)) == 19)
+
+
+async def test_a_cursor_is_kept_with_the_time_of_receipt_also_of_own_events(path, tmp_path):
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        with kiosk(tmp_path / "k.db", server.url) as one:
+            await until(lambda: one.cursor(ROOM) is not None)
+            one.check_in(3)
+            await until(lambda: one.cursor(ROOM)[1] == 3)
+            saved = cursors.read(one.store.cursor(ROOM))
+            async with joined(server.url, hello("other")) as peer:
+                last = (await peer.follow())[-1].envelope
+            assert saved == p.Cursor(last.epoch, 3, last.received)
+
+
+def test_a_cursor_comes_back_from_the_store_as_it_was_and_so_do_older_ones():
+    for cursor in (p.Cursor("e", 5, 17), p.Cursor("e#1", 5, 17), p.Cursor("e", 0)):
+        assert cursors.read(cursors.kept(cursor)) == cursor
+    assert cursors.read(("epoch", 9)) == p.Cursor("epoch", 9)
+    assert cursors.read(("e#x", 9)) == p.Cursor("e#x", 9)
+    assert cursors.read(None) is None
 
 
 async def test_a_new_import_wins_after_the_hubs_database_was_lost(path, tmp_path):
@@ -555,6 +623,6 @@ async def test_rooms_are_those_of_the_own_organisation(path, tmp_path):
     async with hub(path) as server:
         with kiosk(tmp_path / "k.db", server.url, pacing=QUICK) as one:
             await one.settled()
-            await until(lambda: one.store.cursor(SITE_ROOM) is not None)
+            await until(lambda: one.cursor(SITE_ROOM) is not None)
             assert one.store.rooms() == [SITE_ROOM]
             assert session_room(ORG, "s1") == ROOM

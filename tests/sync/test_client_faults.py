@@ -145,7 +145,7 @@ async def test_rooms_that_cannot_be_read_leave_the_site_followed(path, tmp_path)
         try:
             await post(server.url, SESSION)
             await until(lambda: ROOM in one.store.rooms() if not rooms.left else False)
-            await until(lambda: one.store.cursor(ROOM) is not None)
+            await until(lambda: one.cursor(ROOM) is not None)
             assert max(status.attempt for status in one.said) == 0
         finally:
             one.close()
@@ -169,7 +169,7 @@ async def test_an_item_that_cannot_be_applied_is_passed_over_and_counted(path, t
             one.store._ledger.apply = poisoned
             one.client.start()
             try:
-                await until(lambda: one.store.cursor(ROOM) == (peer.welcome.epoch, 120))
+                await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 120))
                 assert max(status.attempt for status in one.said) == 0
                 assert one.client._exchange._downloads.passed_over == 1
             finally:

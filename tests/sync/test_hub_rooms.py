@@ -83,6 +83,18 @@ async def test_a_cursor_that_means_nothing_gets_a_reset_and_everything(path, cur
         assert offsets(items) == [1, 2, 3]
 
 
+async def test_a_cursor_whose_offset_holds_another_event_gets_a_reset(path):
+    async with hub(path) as server, joined(server.url) as peer:
+        verdicts = await peer.push(*Author().bodies(3))
+        epoch, received = peer.welcome.epoch, verdicts[1].envelope.received
+        assert offsets(await peer.follow(cursor=p.Cursor(epoch, 2, received))) == [3]
+        assert offsets(await peer.follow(cursor=p.Cursor(epoch, 2, 0))) == [3]
+        assert not any(isinstance(message, p.Reset) for message in peer.aside)
+        items = await peer.follow(cursor=p.Cursor(epoch, 2, received + 1))
+        assert await peer.get(p.Reset) == p.Reset(ROOM, epoch, 3)
+        assert offsets(items) == [1, 2, 3]
+
+
 async def test_live_events_reach_every_member_and_come_back_to_their_author(path):
     author = Author()
     async with (
@@ -105,9 +117,10 @@ async def test_without_echo_an_author_gets_the_offset_only_after_its_ack(path):
     async with hub(path) as server, joined(server.url) as peer:
         async with joined(server.url, hello("kiosk-2")) as other:
             await peer.follow(echo=False)
-            await peer.push(*Author().bodies(3))
+            verdicts = await peer.push(*Author().bodies(3))
             page = await peer.get(p.Events)
             assert (page.after, page.offset, page.items) == (0, 3, [])
+            assert page.received == verdicts[-1].envelope.received
             await other.push(*Author("kiosk-2").bodies(2))
             assert offsets((await peer.get(p.Events)).items) == [4, 5]
         # A replay holds them all: the ack may never have come.

@@ -19,6 +19,7 @@ FROM_KIOSK = [
     p.Hello(1, "acme", "north", "k1", "i1"),
     p.Subscribe("org/acme/session/s1"),
     p.Subscribe("org/acme/session/s1", p.Cursor("e", 5), echo=False, pages=8),
+    p.Subscribe("org/acme/session/s1", p.Cursor("e", 5, 1_800_000_000_000_000_001)),
     p.Push(3, [msgspec.Raw(RAW), msgspec.Raw(b'"junk"')], [Anchor("b", 1, 2, 3)]),
     p.Push(0, []),
     p.Ping(123),
