@@ -23,6 +23,8 @@ QML_IMPORT_MAJOR_VERSION = 1
 
 _POINTING_MS = 4000
 _EXPLAINING_MS = 8000
+# What staff are told of, each in its own words.
+_TROUBLES = (SensorState.MISSING, SensorState.SILENT, SensorState.BUSY, SensorState.REFUSED)
 
 
 @QmlElement
@@ -246,9 +248,9 @@ class Door(QObject):
     def troubleStaff(self) -> str:
         sensor = self._state.sensor
         parts = [self._words("out_of_order.staff")]
-        if sensor.since is not None and not self._starting:
+        if sensor.since is not None and sensor.state in _TROUBLES:
             since = hours.clock(sensor.since, self._zone)
-            parts.append(self._words("out_of_order.since", since=since))
+            parts.append(self._words(f"out_of_order.{sensor.state.value}", since=since))
         if sensor.retry_at is not None:
             seconds = max(0, round(sensor.retry_at - self._desk.clock.monotonic()))
             parts.append(self._words("out_of_order.retry", seconds=seconds))

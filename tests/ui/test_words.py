@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ui
-from kiosk.model import LinkState, Reason, Status
+from kiosk.model import LinkState, Reason, SensorState, Status
 from ui.words import LANGUAGES, Words, read
 
 SOURCES = [path.read_text() for path in Path(ui.__file__).parent.glob("*.py")]
@@ -53,6 +53,8 @@ def test_every_key_is_asked_for_and_every_key_asked_for_exists():
     built |= {f"detail.{row}" for row in rows}
     built |= {f"door.{rest}" for rest in ("expected", "absent", "excused")}
     built |= {f"out_of_order.{it}" for it in ("starting", "starting_line", "title", "line")}
+    troubles = set(SensorState) - {SensorState.STARTING, SensorState.READY}
+    built |= {f"out_of_order.{state}" for state in troubles}
     built |= {f"out_of_order.{line}_badge" for line in ("starting_line", "line")}
     assert asked | built | {"name", "date_long", "date_short", "date_day"} == keys
 
