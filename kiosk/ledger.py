@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -40,7 +40,7 @@ from sync import merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kiosk.records import Draft, Settled
+    from kiosk.records import Draft, Salvage, Settled
     from kiosk.storefile import Identity
 
 T = TypeVar("T")
@@ -178,9 +178,14 @@ class Ledger:
         )
 
     def _insert(
-        self, event: Event, body: bytes, envelope: Envelope | None, touched: Touched
+        self,
+        event: Event,
+        body: bytes,
+        envelope: Envelope | None,
+        touched: Touched,
+        interval: tuple[int, int] | None = None,
     ) -> int:
-        low, high = effective(event.wall, event.boot, event.ticks, self._anchor)
+        low, high = interval or effective(event.wall, event.boot, event.ticks, self._anchor)
         cursor = self._db.execute(
             "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, low, high,"
             " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -216,17 +221,21 @@ class Ledger:
             data = {"record": "session", "id": event.session, "rev": 0, "value": event.data}
         try:
             record, id_, rev = str(data["record"]), str(data["id"]), int(data["rev"])
-            value = _JSON.encode(data["value"])
-            person = _PERSON.decode(value) if record == "person" else None
-            session = _SESSION.decode(value) if record == "session" else None
-        except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
+            self._keep_record(record, id_, rev, event.id, _JSON.encode(data["value"]), touched)
+        except (KeyError, TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             _LOG.warning("directory event %s is not understood: %s", event.id, error)
-            return
+
+    def _keep_record(
+        self, record: str, id_: str, rev: int, event: str, value: bytes, touched: Touched
+    ) -> None:
+        """Keep it if it is newer; raises `msgspec.MsgspecError` for what is no such record."""
+        person = _PERSON.decode(value) if record == "person" else None
+        session = _SESSION.decode(value) if record == "session" else None
         newer = self._db.execute(
             "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
             " SET rev = excluded.rev, event = excluded.event, value = excluded.value"
             " WHERE (excluded.rev, excluded.event) > (rev, event)",
-            (record, id_, rev, event.id, value),
+            (record, id_, rev, event, value),
         ).rowcount
         if newer and person:
             touched.people.append(person)
@@ -355,14 +364,49 @@ class Ledger:
             (incarnation, above),
         ).rowcount
 
-    def adopt(self, bodies: list[bytes], touched: Touched) -> int:
-        adopted = 0
-        for body in bodies:
-            with contextlib.suppress(msgspec.MsgspecError, sqlite3.IntegrityError):
-                seq = self._insert(decode_event(body), body, None, touched)
+    def adopt(self, salvage: Salvage, touched: Touched) -> int:
+        """Unite what a damaged database held with what is here; what is here wins."""
+        for record in salvage.records:
+            self._adopt_record(record, touched)
+        known = {row[0] for row in self._db.execute("SELECT id FROM event")}
+        queued = 0
+        for one in salvage.events:
+            try:
+                event = decode_event(one.body)
+            except msgspec.MsgspecError:
+                continue  # whoever read the file has told
+            if event.id in known:
+                continue
+            known.add(event.id)
+            seq = self._insert(event, one.body, None, touched, (one.low, one.high))
+            if one.stamp is not None:
+                self._db.execute(_STAMP, (seq, *one.stamp))
+            if one.unsent:
                 self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
-                adopted += 1
-        return adopted
+                queued += 1
+        self._adopt_small(salvage)
+        return queued
+
+    def _adopt_record(self, row: tuple[str, str, int, str, bytes], touched: Touched) -> None:
+        try:
+            self._keep_record(*row, touched)
+        except msgspec.MsgspecError as error:
+            _LOG.warning("a rescued record of the directory is not understood: %s", error)
+
+    def _adopt_small(self, salvage: Salvage) -> None:
+        db = self._db
+        # A slot table of its own is newer, and half of each could greet somebody by another's name.
+        if not db.execute("SELECT 1 FROM slot UNION ALL SELECT 1 FROM binding").fetchone():
+            slots = [astuple(slot) for slot in salvage.slots]
+            db.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?, ?, ?, ?, ?)", slots)
+            bound = [(1, *astuple(binding)) for binding in salvage.binding]
+            db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)", bound)
+        anchors = [msgspec.structs.astuple(anchor) for anchor in salvage.anchors]
+        db.executemany("INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?)", anchors)
+        db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", salvage.notes.items())
+        if self._anchor is None:
+            here = (anchor for anchor in salvage.anchors if anchor.boot == self._clock.boot)
+            self._anchor = next(here, None)
 
     def save_anchor(self, anchor: Anchor) -> None:
         best = self._anchor

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kiosk.model import Author
 
 if TYPE_CHECKING:
+    from kiosk.clock import Anchor
     from kiosk.model import Envelope, Kind
 
 
@@ -72,3 +73,33 @@ class SensorBinding:
     sensor: str
     generation: int = 0
     weak: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event out of a damaged database; `unsent` if the hub may lack it, times in UTC ns.
+
+    `stamp` is what the hub had said: low, high, envelope, why it was set apart.
+    """
+
+    body: bytes
+    low: int
+    high: int
+    unsent: bool
+    stamp: tuple[int, int, bytes | None, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """All that a damaged database still yields; `complete` False if there may have been more.
+
+    `records` are directory rows: record, id, rev, event, value.
+    """
+
+    events: list[Logged] = field(default_factory=list)
+    records: list[tuple[str, str, int, str, bytes]] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    binding: list[SensorBinding] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    complete: bool = False

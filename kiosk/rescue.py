@@ -1,26 +1,36 @@
-"""A damaged database is moved aside, never thrown away, and what it still holds unsent is saved."""
+"""A damaged database is moved aside, never thrown away, and what it still holds is saved.
+
+The new database names the moved files whose contents it has, in the transaction that takes them
+in. A file that no database accounts for is read again at the next start, so that a rescue may be
+cut short at any step.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
+import itertools
 import logging
-import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from kiosk.clock import NS
-from kiosk.store import SensorBinding, Slot, Store, StoreDamagedError
+from kiosk.salvage import salvage
+from kiosk.store import Store, StoreDamagedError
+from kiosk.storefile import take_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from kiosk.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 NOTE = "rescue"
+_READ = "rescued"  # the note with the names of all moved files that were taken in
+_SUFFIXES = ("-wal", "-journal", "-shm", "")
 
 
 class Rescue(msgspec.Struct, frozen=True):
@@ -42,40 +52,29 @@ class Rescue(msgspec.Struct, frozen=True):
         return told + saved + ("." if self.complete else ", but there may have been more.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Salvage:
-    bodies: list[bytes]
-    slots: list[Slot]
-    binding: list[SensorBinding]
-    complete: bool
-
-
 def open_store(path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
     """Open the database; if it is damaged, move it aside with its date and begin a new one.
 
-    Every unsent event that can still be read is queued in the new database, which also keeps a
-    `Rescue` under the note "rescue". Raises other `StoreError`s as they are.
+    All that can still be read is taken into the new database, what was unsent is queued there, and
+    it keeps a `Rescue` under the note "rescue". Raises other `StoreError`s as they are.
     """
+    _go_on_moving(path)
     try:
-        return Store.open(path, org=org, site=site, clock=clock, zone=zone)
+        store = Store.open(path, org=org, site=site, clock=clock, zone=zone)
     except StoreDamagedError as error:
         _LOG.error("%s", error)
-    moved = _move_aside(path, clock)
-    salvage = _salvage(moved)
-    store = Store.open(path, org=org, site=site, clock=clock, zone=zone)
-    unsent = store.adopt(salvage.bodies).result()
-    for slot in salvage.slots:
-        store.set_slot(slot).result()
-    for binding in salvage.binding:
-        store.bind_sensor(binding).result()
-    rescue = Rescue(str(moved), unsent, salvage.complete)
-    store.set_note(NOTE, msgspec.json.encode(rescue).decode()).result()
-    _LOG.error("%s", rescue.sentence)
+        _move_aside(path, clock)
+        store = Store.open(path, org=org, site=site, clock=clock, zone=zone)
+    try:
+        _take_in(store)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 
 def rescue_note(store: Store) -> Rescue | None:
-    """The rescue this database began with, while the damaged file is still there to be seen to."""
+    """The last rescue taken in here, while the damaged file is still there to be seen to."""
     text = store.note(NOTE)
     if text is None:
         return None
@@ -83,48 +82,92 @@ def rescue_note(store: Store) -> Rescue | None:
     return rescue if store.path.with_name(_name(rescue.moved_to)).exists() else None
 
 
+# -- moving aside ----------------------------------------------------------------------------------
+
+
+def _move_aside(path: Path, clock: Clock) -> None:
+    """Move the database and all that belongs to it; the marker lets the next start go on."""
+    with take_lock(path):
+        marker = _marker(path)
+        with marker.open("w", encoding="ascii") as file:
+            file.write(_free_name(path, clock).name)
+            file.flush()
+            os.fsync(file.fileno())
+        # A database that is lost leaves an empty one, so that what belongs together has one name.
+        path.touch()
+        _move(path)
+
+
+def _go_on_moving(path: Path) -> None:
+    if _marker(path).exists():
+        with take_lock(path):
+            _move(path)
+
+
+def _move(path: Path) -> None:
+    marker = _marker(path)
+    name = marker.read_text(encoding="ascii")
+    for suffix in _SUFFIXES if name else ():
+        # The write-ahead log goes along: it may hold the newest check-ins.
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            source.rename(path.with_name(name + suffix))
+    marker.unlink()
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{path.name}.moving")
+
+
+def _free_name(path: Path, clock: Clock) -> Path:
+    date = dt.datetime.fromtimestamp(clock.wall() / NS, dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    dated = f"{path.name}.damaged-{date}"
+    names = itertools.chain([dated], (f"{dated}-{n}" for n in itertools.count(2)))
+    taken = {found.name for found in _damaged(path)}
+    free = (name for name in names if not any(name + suffix in taken for suffix in _SUFFIXES))
+    return path.with_name(next(free))
+
+
+def _damaged(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.damaged-*"))
+
+
+# -- taking in -------------------------------------------------------------------------------------
+
+
+def _take_in(store: Store) -> None:
+    """Unite the database with every moved file that it does not account for, newest first."""
+    while (moved := next(_unread(store), None)) is not None:
+        found = salvage(moved)
+        read = {*_names(store.note(_READ)), *_names(found.notes.get(_READ)), moved.name}
+        kept = {key: value for key, value in found.notes.items() if key not in {NOTE, _READ}}
+        accounts = _accounts(moved, read, complete=found.complete)
+        store.adopt(replace(found, notes=kept), accounts).result()
+        rescue = rescue_note(store)
+        _LOG.error("%s", rescue.sentence if rescue else moved)
+
+
+def _accounts(moved: Path, read: set[str], *, complete: bool) -> Callable[[int], dict[str, str]]:
+    def notes(unsent: int) -> dict[str, str]:
+        rescue = Rescue(str(moved), unsent, complete)
+        return {NOTE: _json(rescue), _READ: _json(sorted(read))}
+
+    return notes
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _unread(store: Store) -> Iterator[Path]:
+    names = [f for f in _damaged(store.path) if not f.name.endswith(_SUFFIXES[:-1])]
+    read = _names(store.note(_READ)) if names else ()
+    return (file for file in reversed(names) if file.name not in read)
+
+
+def _names(note: str | None) -> list[str]:
+    return msgspec.json.decode(note, type=list[str]) if note else []
+
+
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _move_aside(path: Path, clock: Clock) -> Path:
-    date = dt.datetime.fromtimestamp(clock.wall() / NS, dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-    moved = path.with_name(f"{path.name}.damaged-{date}")
-    for suffix in ("", "-wal", "-shm"):
-        # The write-ahead log goes along: it may hold the newest check-ins.
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(moved.with_name(moved.name + suffix))
-    return moved
-
-
-def _salvage(path: Path) -> _Salvage:
-    """What a damaged file still yields: the unsent events, whose finger is in which slot."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        slots, _ = _readable(db, "SELECT sensor, slot, person, status, enrolled, digest FROM slot")
-        query = "SELECT body FROM event WHERE seq IN (SELECT seq FROM outbox) ORDER BY seq"
-        rows, complete = _readable(db, query)
-        bound, _ = _readable(db, "SELECT sensor, generation, weak FROM binding")
-        if not complete:
-            # The outbox cannot be trusted: take every event from both ends up to the damage. The
-            # hub answers "dup" to what it has.
-            up, _ = _readable(db, "SELECT body FROM event ORDER BY seq")
-            down, _ = _readable(db, "SELECT body FROM event ORDER BY seq DESC")
-            rows = list(dict.fromkeys(rows + up + down[::-1]))
-    return _Salvage(
-        [bytes(row[0]) for row in rows],
-        [Slot(*row) for row in slots],
-        [SensorBinding(row[0], row[1], bool(row[2])) for row in bound],
-        complete,
-    )
-
-
-def _readable(db: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows up to the first that cannot be read, and whether those were all."""
-    rows: list[tuple[Any, ...]] = []
-    try:
-        for row in db.execute(query):
-            rows.append(row)  # noqa: PERF402  what came before the damage must be kept
-    except sqlite3.Error as error:
-        _LOG.error("a damaged database can be read no further: %s", error)
-        return rows, False
-    return rows, True

@@ -33,7 +33,7 @@ from kiosk.model import (
     session_room,
     site_room,
 )
-from kiosk.records import Draft, Held, SensorBinding, Settled, Slot
+from kiosk.records import Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     Identity,
     StoreBusyError,
@@ -50,13 +50,15 @@ from kiosk.storefile import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = [
     "Draft",
     "Held",
     "Identity",
+    "Logged",
+    "Salvage",
     "SensorBinding",
     "Settled",
     "Slot",
@@ -161,10 +163,19 @@ class Store:
         """Queue own events above a kseq again (a restored hub may lack them); how many."""
         return self._submit(_REMOTE, lambda _: self._ledger.reoffer(incarnation, above))
 
-    def adopt(self, bodies: Iterable[bytes]) -> Future[int]:
-        """Queue events rescued from a damaged database, as they are; how many were new."""
-        found = list(bodies)
-        return self._submit(_LOCAL, lambda touched: self._ledger.adopt(found, touched))
+    def adopt(self, salvage: Salvage, notes: Callable[[int], dict[str, str]]) -> Future[int]:
+        """Unite with what a damaged database held, in one transaction; how many were queued.
+
+        `notes` are set along with it, made from that number.
+        """
+
+        def work(touched: Touched) -> int:
+            queued = self._ledger.adopt(salvage, touched)
+            for note in notes(queued).items():
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", note)
+            return queued
+
+        return self._submit(_LOCAL, work)
 
     def save_anchor(self, anchor: Anchor) -> Future[None]:
         """Keep a boot's best round trip: it times what is recorded from now on.

@@ -70,6 +70,7 @@ def open_checked(path: Path, org: str, site: str) -> tuple[IO[str], Identity]:
     """
     lock = take_lock(path)
     try:
+        _check_whole(path)
         connection = connect(path)
         try:
             _check(connection, path)
@@ -113,6 +114,20 @@ def take_lock(path: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def _check_whole(path: Path) -> None:
+    """A log without its database is damage: SQLite would throw the log away and begin anew."""
+    log = path.with_name(path.name + "-wal")
+    if not _size(path) and _size(log):
+        raise StoreDamagedError(f"{path} is lost; only its write-ahead log is there")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
