@@ -32,6 +32,7 @@ _JOIN = 2.0  # seconds
 _REFRESH = 0.05  # seconds between two looks at what is held
 _EXCHANGE_NEWS = 5_000_000_000  # ns after which a later exchange alone is worth saying
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_UNFIT_TOKEN = "this kiosk's token holds signs that are not visible ASCII"  # noqa: S105  is no token
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -168,6 +169,8 @@ class SyncClient:
             where = _websocket_url(self._url())
             if where is None:
                 return Ending(LinkState.OFFLINE, "the hub is not running")
+            if not all("!" <= sign <= "~" for sign in self._token):
+                return Ending(LinkState.SIGN_IN, _UNFIT_TOKEN, self._pacing.refused_retry)
             async with self._connect(where) as socket:
                 exchange = self._exchange = Exchange(
                     socket,

@@ -21,10 +21,11 @@ _BEARER = "bearer "
 def hub_token(db: Path, environ: Mapping[str, str]) -> str:
     """The token from `WHORL_HUB_TOKEN`, else from `<db>.token`, which is made if missing.
 
-    Raises `TokenError` if others than the owner can read the file, or if it is empty.
+    Raises `TokenError` if others than the owner can read the file, or if the token is empty or no
+    header can carry it.
     """
     if given := environ.get(VARIABLE, "").strip():
-        return given
+        return _checked(given, f"the token in {VARIABLE}")
     path = db.with_name(db.name + ".token")
     try:
         made = _made(path)
@@ -34,7 +35,7 @@ def hub_token(db: Path, environ: Mapping[str, str]) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The token in a file; raises `TokenError` if others than the owner can read it."""
+    """The token in a file; raises `TokenError` as `hub_token` does."""
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -45,7 +46,7 @@ def read_token(path: Path) -> str:
         raise TokenError(f"the token file {path} can be read by others; do: chmod 600 {path}")
     if not token:
         raise TokenError(f"the token file {path} is empty")
-    return token
+    return _checked(token, f"the token in {path}")
 
 
 def bearer(header: str | None) -> str | None:
@@ -57,7 +58,17 @@ def bearer(header: str | None) -> str | None:
 
 def same(shown: str | None, token: str) -> bool:
     """Whether the shown token is the hub's, in a time that tells nothing of it."""
-    return shown is not None and hmac.compare_digest(shown.encode(), token.encode())
+    if shown is None:
+        return False
+    # A header may hold bytes that are no text, which arrive as lone surrogates.
+    return hmac.compare_digest(shown.encode(errors="backslashreplace"), token.encode())
+
+
+def _checked(token: str, what: str) -> str:
+    """The token, if an Authorization header can carry it (RFC 6750, 2.1)."""
+    if not all("!" <= sign <= "~" for sign in token):
+        raise TokenError(f"{what} must be of visible ASCII characters only, without spaces")
+    return token
 
 
 def _made(path: Path) -> str | None:
