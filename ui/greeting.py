@@ -104,7 +104,8 @@ def _turned_away(outcome: Outcome, words: Words, word: str, aside: str) -> Greet
         line=line,
         aside=aside,
         hint="dry" if outcome.reason is Reason.DRY else "",
-        action="other",
+        # What could not be saved could not be by another way either.
+        action="" if outcome.reason is Reason.NOT_SAVED else "other",
         action_title=words("button.other_ways"),
         action_detail=words("button.your_code"),
     )
