@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from kiosk.model import decode_envelope
 from kiosk.tasks import spawn
 from sync.hub.frames import framed
-from sync.protocol import Close, Page, Position, Reset, Subscribe, encode, kept
+from sync.protocol import MAX_BATCH_BYTES, Close, Page, Position, Reset, Subscribe, encode, kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -260,7 +260,9 @@ class Rooms:
     def _serve(self, room: Room) -> None:
         room.timer = None
         room.served = self._loop.time()
-        batch, room.waiting = room.waiting, []
+        # A frame with all that a drain brought could exceed what a member may have unsent.
+        size = _fitting(room.waiting) if room.members else len(room.waiting)
+        batch, room.waiting = room.waiting[:size], room.waiting[size:]
         after, room.head = room.head, batch[-1].offset
         if room.members:
             room.serving = True
@@ -302,3 +304,13 @@ class Rooms:
     def _frame_of(self, room: Room, after: int, batch: list[Accepted], received: int = 0) -> bytes:
         items = [(one.event, one.envelope) for one in batch]
         return self.frame(room, after, room.head, items, live=True, received=received)
+
+
+def _fitting(batch: list[Accepted]) -> int:
+    """How many of them, at least one, fit into a frame of `MAX_BATCH_BYTES`."""
+    left = MAX_BATCH_BYTES
+    for count, one in enumerate(batch):
+        left -= len(one.event) + len(one.envelope)
+        if left < 0:
+            return max(count, 1)
+    return len(batch)

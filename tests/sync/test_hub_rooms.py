@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from kiosk.model import decode_event, session_room
 from sync import protocol as p
 from sync.hub.rooms import HOPELESS
+from sync.hub.writer import Job
 from tests.sync.rig import ORG, ROOM, TOKEN, Author, hello, hub, joined, until
 
 _NARROW = 64 * 1024  # bytes
@@ -221,6 +223,33 @@ async def test_a_stalled_member_delays_nobody_and_is_passed_over(path):
             assert not stalled._member.seats[ROOM].live
         finally:
             raw.close()
+
+
+async def test_what_comes_in_one_commit_goes_out_in_frames_that_nobody_chokes_on(path):
+    author, gate = Author(), threading.Event()
+    filler = {"data": {"note": "x" * 4000}}
+    async with (
+        hub(path) as server,
+        joined(server.url) as peer,
+        joined(server.url, hello("viewer")) as viewer,
+    ):
+        await viewer.follow()
+        writer = server._core.writer
+        writer.put(Job(lambda log: gate.wait(10), lambda _: None))
+        await until(writer._jobs.empty)
+        for batch in range(8):
+            raw = [p.msgspec.Raw(author.body(**filler)) for _ in range(60)]
+            await peer.say(p.Push(batch, raw))
+        await until(lambda: writer._jobs.qsize() == 8)
+        gate.set()
+        seen, longest = [], 0
+        while len(seen) < 480:
+            page = await viewer.get(p.Events)
+            assert page.after == (seen[-1] if seen else 0)
+            seen += offsets(page.items)
+            longest = max(longest, sum(len(bytes(i.event)) for i in page.items))
+        assert seen == list(range(1, 481))
+        assert 100_000 < longest <= p.MAX_BATCH_BYTES
 
 
 async def test_a_member_that_lags_too_long_is_closed_with_4408(path, monkeypatch):
