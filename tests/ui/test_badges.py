@@ -20,8 +20,12 @@ PROBE = b"""
 import QtQuick
 import QtQuick.Templates as T
 Item {
+    id: probe
     property alias text: input.text
     property int pressed: 0
+    property string shortcuts: ""
+    Shortcut { sequence: "5"; onActivated: probe.shortcuts += "plain " }
+    Shortcut { sequence: "Ctrl+5"; onActivated: probe.shortcuts += "ctrl " }
     TextInput { id: input; objectName: "field"; width: 200; height: 40; activeFocusOnTab: true }
     T.AbstractButton {
         objectName: "button"
@@ -222,6 +226,23 @@ def test_a_stall_in_the_middle_of_a_scan_does_not_tear_it(desk, window):
     desk.clock.advance(PATIENT * 3)  # the loop has not come round in between, so nobody paused
     scan(window, "17")
     assert badges(desk) == ["20417"]
+
+
+def test_keys_that_waited_for_a_busy_loop_are_of_the_same_scan(desk, window):
+    shell = desk._watchers[0][0].__self__
+    keys(window[0], "204")
+    shell._badges._turn.start()  # as when the gap ended while the loop was busy
+    scan(window[0], "17")
+    assert badges(desk) == ["20417"]
+
+
+def test_a_scan_is_no_shortcut(desk, window):
+    window, probe = window
+    keys(window, "5")
+    QTest.keyClick(window, Qt.Key.Key_5, Qt.KeyboardModifier.ControlModifier)
+    assert probe.property("shortcuts") == "ctrl "
+    scan(window, "5555")
+    assert probe.property("shortcuts") == "ctrl "
 
 
 @pytest.mark.parametrize("gap", [0.4])
