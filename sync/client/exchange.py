@@ -61,10 +61,15 @@ class Exchange:
         clock: Clock,
         pacing: Pacing,
         heard: Callable[[], None],
+        offered: dict[tuple[str, str], int],
         *,
         careful: bool = False,
     ) -> None:
-        """`heard` is called after every frame from the hub has been acted on."""
+        """`heard` is called after every frame from the hub has been acted on.
+
+        `offered` is kept from one exchange to the next: per epoch and incarnation, the kseq above
+        which the last exchange had to offer again what the hub had once taken.
+        """
         self.refusal: Error | None = None
         self.welcomed = False
         self.proven = False
@@ -73,6 +78,8 @@ class Exchange:
         self._clock = clock
         self._pacing = pacing
         self._heard = heard
+        self._offered = offered
+        self._passed_over: dict[str, int] = {}
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._uploads = Uploads(store, self._say, clock, pacing, careful=careful)
         self._downloads = Downloads(store, self._say, pacing)
@@ -145,17 +152,38 @@ class Exchange:
         self._heard()
 
     async def _reoffer(self, own: str, welcome: Welcome) -> None:
-        """Queue again what the hub lacks of this device, as one restored from a backup does."""
+        """Queue again what the hub lacks of this device, as one restored from a backup does.
+
+        A place that can never be filled, such as that of an event too large to be sent, keeps the
+        hub's figure down for ever: if it is the same as when all above it was offered last, that
+        is not done again, unless a `reset` shows that the hub lost something.
+        """
         for incarnation, held in ({own: 0} | welcome.received_kseq).items():
-            count = await asyncio.wrap_future(self._store.reoffer(incarnation, held))
-            if count:
-                _LOG.warning("the hub lacks %d events that it had; offering them again", count)
+            key = (welcome.epoch, incarnation)
+            if self._offered.get(key) == held:
+                self._passed_over[incarnation] = held
+            elif await self._offer_again(incarnation, held):
+                self._offered[key] = held
+            else:
+                self._offered.pop(key, None)
+
+    async def _offer_again(self, incarnation: str, held: int) -> int:
+        count = await asyncio.wrap_future(self._store.reoffer(incarnation, held))
+        if count:
+            _LOG.warning("the hub lacks %d events that it had; offering them again", count)
+            self._uploads.look_again()
+        return count
 
     # -- the lanes ---------------------------------------------------------------------------------
 
     async def _read(self) -> None:
         while True:
-            self._take(await self._hear())
+            message = await self._hear()
+            self._take(message)
+            if isinstance(message, Reset):
+                passed_over, self._passed_over = self._passed_over, {}
+                for incarnation, held in passed_over.items():
+                    await self._offer_again(incarnation, held)
             self._heard()
 
     def _take(self, message: FromHub) -> None:

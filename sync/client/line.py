@@ -67,6 +67,7 @@ class SyncClient:
         self._said: LinkStatus | None = None
         self._seen_apart: tuple[int, int | None] | None = None
         self._careful = False
+        self._offered: dict[tuple[str, str], int] = {}
         self._exchange: Exchange | None = None
         self._called = False
         self._refreshing = False
@@ -178,6 +179,7 @@ class SyncClient:
                     self._clock,
                     self._pacing,
                     self._heard,
+                    self._offered,
                     careful=self._careful,
                 )
                 await exchange.run(self._site, self._name)

@@ -82,6 +82,11 @@ class Uploads:
         """Look at the outbox now."""
         self._called.set()
 
+    def look_again(self) -> None:
+        """Events that had left the outbox have come back into it."""
+        self._after = 0
+        self._called.set()
+
     def anchor(self, *anchors: Anchor) -> None:
         """Send these along with the next push."""
         self._anchors += anchors

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 
 import pytest
 
 from kiosk.model import LinkState
+from sync import protocol as p
 from sync.client import Pacing
-from tests.sync.kiosks import Kiosk, held_by
+from tests.sync.kiosks import Kiosk, held_by, kiosk
 from tests.sync.rig import ROOM, Author, hello, hub, joined, until
 from tests.sync.test_client import SESSION
 from tests.sync.test_hub import post
@@ -132,6 +134,71 @@ async def test_verdicts_that_cannot_be_written_are_not_asked_for_in_a_storm(path
             assert len(held_by(path)) == 5
         finally:
             one.close()
+
+
+async def cut_and_back(server, one):
+    """End the kiosk's connection and wait for its next one."""
+    (old,) = server._core.connections.values()
+    old.close(p.Close.GOING_AWAY, "for the test")
+    await until(lambda: server._core.connections and [*server._core.connections.values()] != [old])
+    await one.settled()
+
+
+def offers(caplog):
+    return [r.args[0] for r in caplog.records if "offering them again" in r.msg]
+
+
+async def test_a_hole_that_stays_is_not_offered_at_every_reconnect(path, tmp_path, caplog):
+    async with hub(path) as server:
+        where = []
+        with kiosk(tmp_path / "k.db", lambda: where[-1] if where else None) as one:
+            leave_hole(one)
+            where.append(server.url)
+            one.client.kick()
+            one.check_in(20)
+            await one.settled()
+            for _ in range(4):
+                await cut_and_back(server, one)
+            assert len(held_by(path)) == 20
+    assert offers(caplog) == [20]
+
+
+async def test_a_hub_restored_behind_a_hole_gets_what_it_lost(path, tmp_path, caplog):
+    backup = tmp_path / "backup.db"
+    where = []
+    with kiosk(tmp_path / "k.db", lambda: where[-1] if where else None) as one:
+        async with hub(path) as server:
+            await post(server.url, SESSION)
+            leave_hole(one)
+            where.append(server.url)
+            one.client.kick()
+            await until(lambda: one.cursor(ROOM) is not None)
+            one.check_in(5)
+            await one.settled()
+        shutil.copy(path, backup)
+        async with hub(path) as server:
+            where.append(server.url)
+            one.client.kick()
+            ids = one.check_in(5)
+            await until(lambda: set(ids) <= set(held_by(path)))
+            await cut_and_back(server, one)
+            await until(lambda: one.cursor(ROOM)[1] == 10)
+            kept = held_by(path)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        shutil.copy(backup, path)
+        async with hub(path) as server:
+            assert not set(ids) & set(held_by(path))
+            where.append(server.url)
+            one.client.kick()
+            await until(lambda: sorted(held_by(path)) == sorted(kept))
+
+
+def leave_hole(one):
+    """Lose an event that was never sent, as a damaged disk does."""
+    (lost,) = one.check_in()
+    waiting = "DELETE FROM outbox WHERE seq = (SELECT seq FROM event WHERE id = ?)"
+    one.store._execute((waiting, (lost,)), ("DELETE FROM event WHERE id = ?", (lost,))).result(5)
 
 
 # -- down ------------------------------------------------------------------------------------------
