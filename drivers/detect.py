@@ -58,7 +58,7 @@ def detect(
 
     Most modules answer to their own address only, so one that was changed must be among
     `addresses`; those that refuse a strange address tell their own by that. Raises ResponseTimeout
-    if nothing answers, or PortMissing, PortBusy, PortForbidden, Disconnected.
+    if nothing answers, or PortMissing, PortBusy, PortForbidden, NotSerial, Disconnected.
     """
     tried = tuple(addresses)
     link = Link(resolve_port(port), timing=_TIMING)

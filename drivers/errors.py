@@ -1,7 +1,8 @@
 """Everything that can go wrong with a sensor, as one tree of exceptions.
 
 SensorError
-    TransportError: Disconnected, ResponseTimeout, PortBusy, PortMissing, PortForbidden, Cancelled
+    TransportError: Disconnected, ResponseTimeout, PortBusy, PortMissing, PortForbidden,
+        NotSerial, Cancelled
     ProtocolError: ChecksumError, FrameError, UnexpectedReply
     ConfirmationError (the module answered, with a code that is not 00):
         NoFinger, ImageQuality (TooDry, TooWet, TooMessy, TooFewFeatures), EnrolMismatch,
@@ -72,6 +73,13 @@ class PortForbidden(TransportError):
 
     sentence = "This kiosk is not allowed to use the fingerprint reader."
     advice = "Ask whoever set this computer up to add its user to the group `dialout`."
+
+
+class NotSerial(TransportError):
+    """What the settings name is there, but is a file or another kind of device."""
+
+    sentence = "This is not a serial port."
+    advice = "Correct the port in the settings; readers are listed in /dev/serial/by-id."
 
 
 class Cancelled(TransportError):

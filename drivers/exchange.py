@@ -66,8 +66,8 @@ class Exchange(PyFingerprint):
     ) -> None:
         """Open the port; `profile` is needed only for a module without ReadSysPara (R308).
 
-        Raises PortMissing, PortBusy, PortForbidden or Disconnected. The module itself is not
-        spoken to: `handshake` does that, and `drivers.zfm.open_zfm` both.
+        Raises PortMissing, PortBusy, PortForbidden, NotSerial or Disconnected. The module itself
+        is not spoken to: `handshake` does that, and `drivers.zfm.open_zfm` both.
         """
         self.profile = profile
         self.link = Link(port, baudRate, address, timing or LinkTiming())

@@ -21,6 +21,7 @@ from drivers.errors import (
     ChecksumError,
     Disconnected,
     FrameError,
+    NotSerial,
     PortBusy,
     PortForbidden,
     PortMissing,
@@ -63,7 +64,7 @@ class Link:
         address: int = DEFAULT_ADDRESS,
         timing: LinkTiming = LinkTiming(),
     ) -> None:
-        """Open `port`; raises PortMissing, PortBusy, PortForbidden or Disconnected."""
+        """Open `port`; raises PortMissing, PortBusy, PortForbidden, NotSerial or Disconnected."""
         self.port = port
         self.address = address
         self.suspect = False
@@ -240,11 +241,25 @@ def _open(port: str, baudrate: int) -> serial.Serial:
 
 
 def _refusal(port: str, error: OSError | termios.error) -> TransportError:
-    number = getattr(error, "errno", None)
+    number = _number(error)
     if number in {errno.EBUSY, errno.EAGAIN}:
         return PortBusy(f"{port}: {error}")
     if number in {errno.EACCES, errno.EPERM}:
         return PortForbidden(f"{port}: {error}")
     if number in {errno.ENOENT, errno.ENXIO, errno.ENODEV}:
         return PortMissing(f"{port}: {error}")
+    if number in {errno.ENOTTY, errno.EISDIR}:
+        return NotSerial(f"{port}: {error}")
     return Disconnected(f"{port}: {error}")
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The system's errno; pyserial keeps that of a port it cannot configure in the context only."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if isinstance(error, termios.error) and error.args:
+            number = error.args[0]
+        if isinstance(number, int):
+            return number
+        error = error.__context__
+    return None

@@ -106,3 +106,12 @@ def test_no_descriptor_outlives_a_link(line):
         with pytest.raises(errors.PortBusy):
             Link(path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("kind", ["device", "file", "folder"])
+def test_what_is_no_serial_port_is_told_apart_from_one_that_was_unplugged(tmp_path, kind):
+    (tmp_path / "file").touch()
+    port = {"device": "/dev/null", "file": tmp_path / "file", "folder": tmp_path}[kind]
+    with pytest.raises(errors.NotSerial) as caught:
+        Link(str(port))
+    assert caught.value.sentence == "This is not a serial port."
