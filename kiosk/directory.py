@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import http.client
+import io
 import json
+import unicodedata
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,9 @@ COLUMNS = ("id", "first_name", "last_name", "kind", "code", "badge")
 KINDS = ("member", "student", "visitor", "staff")
 _LONGEST = 120  # characters of any field, and of any of several badges
 _SHORTEST_BADGE = 3
+# Control characters and separators of lines; joiners (Cf) are part of Persian and Indian names.
+_NOT_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MOST_ANSWER = 1 << 20  # bytes; the rest of what is no hub's answer is not waited for
 
 
@@ -116,25 +122,71 @@ def read_people(path: Path, keep: Callable[[str], str] | None = None) -> list[Pe
     """The people of a CSV file with a header of `COLUMNS` (any order; the last three may lack).
 
     `keep` makes of what a badge says what is kept of it; without it no row may have a badge. A
-    row with several badges has a semicolon between them. Raises `BadRowsError` that lists every
-    bad row with its line number, or `DirectoryError` when the file itself cannot be read.
+    row with several badges has a semicolon between them. Semicolons may separate the columns too,
+    as spreadsheets do in many countries. Raises `BadRowsError` that lists every bad row with its
+    line number, or `DirectoryError` when the file itself cannot be used or has nobody in it.
     """
+    reader = _reader(path, _text(path))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DirectoryError(f"{path} cannot be read: {error}") from error
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or ()]
+        people = _people(reader, keep)
+    except csv.Error as error:
+        raise DirectoryError(f"{path}: line {reader.line_num + 1}: {error}") from error
+    if not people:
+        raise DirectoryError(f"there is nobody in {path}")
+    return people
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DirectoryError(f"{path} cannot be read: {why}") from error
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in data[:2]:
+        raise DirectoryError(f"{path} cannot be read: it is UTF-16; save it as CSV in UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DirectoryError(
+            f"{path} cannot be read: line {line} is not UTF-8; save it as CSV in UTF-8"
+        ) from error
+
+
+def _reader(path: Path, text: str) -> csv.DictReader[str]:
+    """A reader of the rows below a header that has been found to be good."""
+    # No splitlines: it would break a row at what is no end of a line in any CSV (VT, U+2028).
+    lines = io.StringIO(text, newline="")
+    first = lines.readline()
+    lines.seek(0)
+    separator = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise DirectoryError(f"{path}: line 1: {error}") from error
     if lacking := [name for name in COLUMNS[:3] if name not in header]:
+        tabs = "; it is separated by tabs, which must be commas" if "\t" in first else ""
         raise DirectoryError(
             f"{path}: the first line must name the columns {', '.join(COLUMNS)};"
-            f" missing: {', '.join(lacking)}"
+            f" missing: {', '.join(lacking)}{tabs}"
         )
+    if twice := [name for name in COLUMNS if header.count(name) > 1]:
+        raise DirectoryError(f"{path}: the first line names a column twice: {', '.join(twice)}")
     reader.fieldnames = header
+    return reader
+
+
+def _people(reader: csv.DictReader[str], keep: Callable[[str], str] | None) -> list[Person]:
     people: list[Person] = []
     problems: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     for row in reader:
+        if _is_empty(row):
+            continue
+        if found := _unprintable(row):
+            problems += [f"line {reader.line_num}: {problem}" for problem in found]
+            continue
         cells = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
         texts = [text.strip() for text in cells.pop("badge", "").split(";") if text.strip()]
         badges = [keep(text) for text in texts] if keep else []
@@ -146,6 +198,23 @@ def read_people(path: Path, keep: Callable[[str], str] | None = None) -> list[Pe
     if problems:
         raise BadRowsError(problems)
     return people
+
+
+def _is_empty(row: dict[Any, Any]) -> bool:
+    """Whether a row is one of those that spreadsheets leave below the last."""
+    cells = [*row.get(None, ()), *(value for key, value in row.items() if key is not None)]
+    return not any(value and value.strip() for value in cells)
+
+
+def _unprintable(row: dict[Any, Any]) -> list[str]:
+    """Which columns hold what no name has: it would break lines apart or turn them round."""
+    problems = []
+    for name in COLUMNS:
+        text = (row.get(name) or "").strip(" \t")
+        bad = [c for c in text if unicodedata.category(c) in _NOT_TEXT or c in _OVERRIDES]
+        if bad:
+            problems.append(f"{name} has a control character (U+{ord(bad[0]):04X})")
+    return problems
 
 
 def _person(cells: dict[str, str], badges: Sequence[str]) -> Person:

@@ -97,6 +97,65 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path):
         read_people(tmp_path / "latin.csv")
 
 
+def test_semicolons_separate_when_the_first_line_says_so(tmp_path):
+    text = 'id;first_name;last_name;badge\na1;Ann;"Lee, Jr";"20417;20418"\n'
+    (ann,) = read_people(write(tmp_path, text), KEY.hash)
+    assert (ann.id, ann.first_name, ann.last_name) == ("a1", "Ann", "Lee, Jr")
+    assert ann.badges == (KEY.hash("20417"), KEY.hash("20418"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_named_as_such(tmp_path, encoding):
+    (tmp_path / "people.csv").write_bytes((HEADER + "a1,Ann,Lee,,\n").encode(encoding))
+    with pytest.raises(DirectoryError, match="it is UTF-16; save it as CSV in UTF-8"):
+        read_people(tmp_path / "people.csv")
+
+
+def test_tabs_are_named(tmp_path):
+    with pytest.raises(DirectoryError, match="separated by tabs"):
+        read_people(write(tmp_path, "id\tfirst_name\tlast_name\na1\tAnn\tLee\n"))
+
+
+def test_rows_of_nothing_are_skipped(tmp_path):
+    path = write(tmp_path, HEADER + "a1,Ann,Lee,,\n,,,,\n   \n\n,,,,,,\nb2,Bob,Ray,,\n")
+    assert [person.id for person in read_people(path)] == ["a1", "b2"]
+
+
+@pytest.mark.parametrize("text", [HEADER, HEADER + ",,,,\n\n"])
+def test_a_file_with_nobody_in_it_says_so(tmp_path, text):
+    with pytest.raises(DirectoryError, match=r"there is nobody in .*people\.csv"):
+        read_people(write(tmp_path, text))
+
+
+def test_a_column_named_twice_is_an_error(tmp_path):
+    with pytest.raises(DirectoryError, match="a column twice: first_name"):
+        read_people(write(tmp_path, "id,first_name,last_name,first_name\na1,Ann,Lee,Eve\n"))
+
+
+def test_a_field_without_end_is_an_error_with_its_line(tmp_path):
+    with pytest.raises(DirectoryError, match=r"people\.csv: line 3: field larger"):
+        read_people(write(tmp_path, HEADER + f"a1,Ann,Lee,,\nb2,{'x' * 131_073},,,\n"))
+
+
+@pytest.mark.parametrize("bad", ["\0", "\n", "\x0b", "\u2028", "\u202e", "\u2066", "\x1b[31m"])
+def test_control_characters_are_rejected_with_their_line(tmp_path, bad):
+    path = tmp_path / "people.csv"
+    path.write_text(HEADER + f'a1,Ann,Lee,,\nb2,"Bo{bad}b",Ray,,\nc3,,,,\n', newline="")
+    with pytest.raises(BadRowsError) as caught:
+        read_people(path)
+    line = 4 if bad == "\n" else 3
+    assert caught.value.problems == [
+        f"line {line}: first_name has a control character (U+{ord(bad[0]):04X})",
+        f"line {line + 1}: first_name is empty",
+    ]
+
+
+def test_names_with_joiners_are_names(tmp_path):
+    name = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
+    (person,) = read_people(write(tmp_path, HEADER + f"a1,{name},,,\n"))
+    assert person.first_name == name
+
+
 def test_a_hub_that_is_not_there_is_named(unused_tcp_port):
     client = HubClient(f"http://127.0.0.1:{unused_tcp_port}", "t", "club", "hall")
     with pytest.raises(DirectoryError, match=f"127.0.0.1:{unused_tcp_port} does not answer"):
