@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from kiosk.model import site_room
-from kiosk.store import StoreError
+from kiosk.store import StoreDamagedError, StoreFullError, StoreWriteError
 from sync.client import cursors
 from sync.protocol import Cursor, Subscribe
 
@@ -27,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 _PAGES = 8  # pages of a catch-up that may come before it is asked on
 _BACKLOG = 4000  # events that wait to be applied; what comes beyond is fetched again later
+_NOT_THE_ITEMS = (StoreDamagedError, StoreFullError, StoreWriteError)
 _AT_ONCE = 32  # rooms that catch up side by side
 _PATIENCE = 10.0  # seconds after which a room that does not answer no longer holds up others
 
@@ -227,12 +228,13 @@ class Downloads:
         """Hand a slice to the store; raises if that is not for what a single item holds."""
         try:
             await self._stored(page, part, upto)
-        except StoreError:
+        except _NOT_THE_ITEMS:
             raise
         except Exception:  # noqa: BLE001  it comes again below, or is some item's fault
             # The cursor stays in front of them until all are through.
             joins = before is not None and before.epoch == upto.epoch
             start = before if before and joins else Cursor(upto.epoch, 0)
+            await self._stored(page, [], start)  # raises if it is no item's fault
             for item in part:
                 await self._put_one(page, item, start)
             await self._stored(page, [], upto)
@@ -240,7 +242,7 @@ class Downloads:
     async def _put_one(self, page: _Page, item: tuple[bytes, Envelope], start: Cursor) -> None:
         try:
             await self._stored(page, [item], start)
-        except StoreError:
+        except _NOT_THE_ITEMS:
             raise
         except Exception as error:  # noqa: BLE001  one bad item must not stop those behind it
             self.passed_over += 1

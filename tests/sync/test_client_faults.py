@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 
 from kiosk.model import LinkState
+from kiosk.store import StoreError
 from sync import protocol as p
 from sync.client import Pacing
 from tests.sync.kiosks import Kiosk, held_by, kiosk
@@ -246,3 +247,21 @@ async def test_an_item_that_cannot_be_applied_is_passed_over_and_counted(path, t
     said = [r.message for r in caplog.records if "too large for a column" in r.message]
     assert len(said) == 1
     assert f"{ROOM} at 71" in said[0]
+
+
+async def test_a_store_that_takes_nothing_is_no_items_fault(path, tmp_path):
+    async with hub(path) as server:
+        await post(server.url, SESSION)
+        async with joined(server.url, hello("other")) as peer:
+            await peer.push(*Author("other").bodies(60))
+            one = Kiosk(tmp_path / "k.db", server.url)
+            one.store.apply_remote = apply = failing(
+                one.store.apply_remote, times=5, error=StoreError("shut")
+            )
+            one.client.start()
+            try:
+                await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 60))
+                assert apply.left == 0
+                assert one.client._exchange._downloads.passed_over == 0
+            finally:
+                one.close()
