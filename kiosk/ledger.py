@@ -6,10 +6,11 @@ Runs in the store's writer thread only; `kiosk.store` is the door to it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sqlite3
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -35,6 +36,7 @@ from kiosk.model import (
     site_room,
     uuid7,
 )
+from kiosk.storefile import is_of_the_disk
 from sync import merge
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL A
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
+_INT64 = (1 << 63) - 1  # the largest integer that SQLite keeps
 
 
 class _Known(NamedTuple):
@@ -187,8 +190,8 @@ class Ledger:
     ) -> int:
         low, high = interval or effective(event.wall, event.boot, event.ticks, self._anchor)
         cursor = self._db.execute(
-            "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, low, high,"
-            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, wall, low,"
+            " high, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 event.id,
                 event.device,
@@ -197,6 +200,7 @@ class Ledger:
                 event.kind,
                 event.session,
                 event.person,
+                event.wall,
                 low,
                 high,
                 body,
@@ -228,9 +232,11 @@ class Ledger:
     def _keep_record(
         self, record: str, id_: str, rev: int, event: str, value: bytes, touched: Touched
     ) -> None:
-        """Keep it if it is newer; raises `msgspec.MsgspecError` for what is no such record."""
+        """Keep it if it is newer; raises `msgspec.MsgspecError` or `ValueError` for a bad one."""
         person = _PERSON.decode(value) if record == "person" else None
         session = _SESSION.decode(value) if record == "session" else None
+        if session and not _fit(session.starts, session.ends, session.late_at or 0):
+            raise ValueError("times that no calendar has")
         newer = self._db.execute(
             "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
             " SET rev = excluded.rev, event = excluded.event, value = excluded.value"
@@ -261,8 +267,8 @@ class Ledger:
                         person,
                         row.status,
                         row.presence,
-                        arrival[0] if arrival else None,
-                        departure[0] if departure else None,
+                        _kept(arrival),
+                        _kept(departure),
                         _JSON.encode(row),
                     )
                 )
@@ -277,7 +283,7 @@ class Ledger:
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
         """Take a batch of verdicts with few statements: a long outage ends in many."""
-        final = {verdict.seq: verdict for verdict in verdicts if verdict.verdict != "retry"}
+        final = {verdict.seq: _sound(verdict) for verdict in verdicts if verdict.verdict != "retry"}
         if not final:
             return
         span = min(final), max(final)
@@ -340,23 +346,52 @@ class Ledger:
         offset: int,
         touched: Touched,
     ) -> None:
-        fresh: list[tuple[Event, bytes, Envelope]] = []
-        for body, envelope in items:
-            try:
-                fresh.append((decode_event(body), bytes(body), envelope))
-            except msgspec.MsgspecError as error:
-                _LOG.warning("an event in %s at %d cannot be read: %s", room, offset, error)
-                row = (room, envelope.offset, bytes(body))
-                self._db.execute("INSERT INTO undecodable VALUES (?, ?, ?)", row)
-        known = {event.id: event for event in self._known([item[0].id for item in fresh])}
-        again: list[tuple[_Known, Envelope | None, str | None]] = []
-        for event, body, envelope in fresh:
-            if event.id in known:
-                again.append((known[event.id], envelope, None))
-            else:
-                self._insert(event, body, envelope, touched)
-        self._put_stamps(again, touched)
+        """Unite with a page; only the disk's trouble is raised, a bad item is put aside."""
+        if self._attempt(items, touched) is not None:
+            for body, envelope in items:
+                if (error := self._attempt([(body, envelope)], touched)) is not None:
+                    self._put_aside(room, body, envelope, error)
         self._db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (room, epoch, offset))
+
+    def _attempt(
+        self, items: Sequence[tuple[bytes, Envelope]], touched: Touched
+    ) -> Exception | None:
+        """Take all of these and fold their rows, or none: then why not, if not for the disk."""
+        part = Touched(sessions=dict(touched.sessions))
+        self._db.execute("SAVEPOINT items")
+        try:
+            self._unite(items, part)
+            self._refold(part)
+        except Exception as error:
+            if is_of_the_disk(error):
+                raise
+            self._db.execute("ROLLBACK TO items")
+            self._db.execute("RELEASE items")
+            return error
+        self._db.execute("RELEASE items")
+        touched.rows += part.rows
+        touched.people += part.people
+        touched.sessions |= part.sessions
+        return None
+
+    def _unite(self, items: Sequence[tuple[bytes, Envelope]], touched: Touched) -> None:
+        fresh = [(decode_event(body), bytes(body), envelope) for body, envelope in items]
+        ids = [event.id for event, _, _ in fresh]
+        seen = {event.id for event in self._known(ids)}
+        again: dict[str, Envelope] = {}
+        for event, body, envelope in fresh:
+            if event.id in seen:
+                again[event.id] = envelope
+            else:
+                seen.add(event.id)
+                self._insert(event, body, envelope, touched)
+        self._put_stamps([(e, again[e.id], None) for e in self._known(list(again))], touched)
+
+    def _put_aside(self, room: str, body: bytes, envelope: Envelope, error: Exception) -> None:
+        offset = min(max(envelope.offset, -1), _INT64)
+        _LOG.warning("an event in %s at %d cannot be taken: %s", room, offset, error)
+        row = (room, offset, bytes(body))
+        self._db.execute("INSERT OR IGNORE INTO undecodable VALUES (?, ?, ?)", row)
 
     def reoffer(self, incarnation: str, above: int) -> int:
         return self._db.execute(
@@ -390,7 +425,7 @@ class Ledger:
     def _adopt_record(self, row: tuple[str, str, int, str, bytes], touched: Touched) -> None:
         try:
             self._keep_record(*row, touched)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             _LOG.warning("a rescued record of the directory is not understood: %s", error)
 
     def _adopt_small(self, salvage: Salvage) -> None:
@@ -425,16 +460,25 @@ class Ledger:
 def entries_of(db: sqlite3.Connection, session: str, people: list[str]) -> dict[str, list[Entry]]:
     """What rows of one session are folded from, each in the order it was written here."""
     found = db.execute(
-        "SELECT person, kind, body, low, high, envelope FROM entry WHERE session = ?"
+        "SELECT id, person, kind, body, low, high, envelope FROM entry WHERE session = ?"
         " AND person IN (SELECT value FROM json_each(?)) AND quarantined IS NULL ORDER BY seq",
         (session, _JSON.encode(people).decode()),
     )
     rows: dict[str, list[Entry]] = {person: [] for person in people}
-    for person, kind, body, low, high, envelope in found:
+    for id_, person, kind, body, low, high, envelope in found:
         if kind in ROW_KINDS:
-            stamp = decode_envelope(envelope) if envelope else None
-            rows[person].append(Entry(decode_event(body), low, high, stamp))
+            try:
+                stamp = decode_envelope(envelope) if envelope else None
+                rows[person].append(Entry(decode_event(body), low, high, stamp))
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                _say_unreadable(id_)
     return rows
+
+
+@functools.lru_cache(maxsize=1024)
+def _say_unreadable(event: str) -> None:
+    """Once for each, though its row is folded at every scan."""
+    _LOG.error("event %s of the log cannot be read; its row is folded without it", event)
 
 
 def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -442,6 +486,24 @@ def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for session, person in keys:
         grouped.setdefault(session, []).append(person)
     return grouped
+
+
+def _kept(interval: tuple[int, int] | None) -> int | None:
+    """Its beginning, if a column can hold it: a decision's times are whatever its author sent."""
+    return interval[0] if interval and _fit(interval[0]) else None
+
+
+def _fit(*numbers: int) -> bool:
+    return all(abs(number) <= _INT64 for number in numbers)
+
+
+def _sound(verdict: Settled) -> Settled:
+    """The verdict without an envelope that no column could hold: its event must not come again."""
+    stamp = verdict.envelope
+    if stamp is None or _fit(stamp.low, stamp.high):
+        return verdict
+    _LOG.warning("the hub's envelope for %s is not understood", verdict.id)
+    return replace(verdict, envelope=None)
 
 
 def _matters(event: _Known, row: _Row) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CREATE TABLE event (
     kind TEXT NOT NULL,
     session TEXT,
     person TEXT,
+    wall INTEGER NOT NULL,
     low INTEGER NOT NULL,
     high INTEGER NOT NULL,
     body BLOB NOT NULL
@@ -105,8 +107,13 @@ CREATE TABLE anchor (
 ) WITHOUT ROWID;
 
 -- What came from the hub and could not be read: kept for a later version that can.
-CREATE TABLE undecodable (room TEXT NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE undecodable (
+    room TEXT NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (room, offset)
+) WITHOUT ROWID;
 """
+
+
+_NAMED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 
 
 class SchemaTooNewError(Exception):
@@ -127,6 +134,12 @@ def migrate(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database  # noqa: PLC0415
 
     _migrations().apply(Database(connection))
+
+
+def missing(connection: sqlite3.Connection) -> list[str]:
+    """The tables and views of this version that a migrated database has not got."""
+    there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    return [name for name in _NAMED.findall(_FIRST_TABLES) if name not in there]
 
 
 def _applied(connection: sqlite3.Connection) -> list[str]:

@@ -44,6 +44,8 @@ from kiosk.storefile import (
     StoreTooNewError,
     StoreWriteError,
     connect,
+    found_at_open,
+    of_the_disk_only,
     open_checked,
     translated,
 )
@@ -86,6 +88,7 @@ _LOCAL, _REMOTE, _STOP = 0, 1, 2
 class _Job:
     work: Callable[[Touched], Any]
     future: Future[Any]
+    meaning: Callable[[Exception, Path], Exception]
 
 
 class Store:
@@ -103,7 +106,11 @@ class Store:
         self._readers_lock = threading.Lock()
         self._closed = False
         self._db = connect(path)
-        self._ledger = Ledger(self._db, who, clock, zone)
+        try:
+            self._ledger = Ledger(self._db, who, clock, zone)
+        except BaseException:
+            self._db.close()
+            raise
         self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -111,7 +118,11 @@ class Store:
     def open(cls, path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
         """Open or make the database at `path`; raises a `StoreError` that says what is wrong."""
         lock, identity = open_checked(path, org, site)
-        return cls(path, lock, clock, zone, identity)
+        try:
+            return cls(path, lock, clock, zone, identity)
+        except Exception as error:
+            lock.close()
+            raise found_at_open(error, path) from error
 
     def close(self) -> None:
         """Finish what is queued, end the writer, release the file."""
@@ -152,11 +163,14 @@ class Store:
     ) -> Future[None]:
         """Add what the hub sent and move the room's cursor, in one transaction.
 
-        A set union: what is known already only gains its envelope. A body that cannot be read is
-        kept aside and logged, and never stops those behind it.
+        A set union: what is known already only gains its envelope. What cannot be read, or kept
+        for any reason but the disk's, is put aside and logged, and never stops those behind it.
+        Only the disk's trouble ends as a `StoreError`; anything else is the page's own fault.
         """
         return self._submit(
-            _REMOTE, lambda touched: self._ledger.apply(room, epoch, items, offset, touched)
+            _REMOTE,
+            lambda touched: self._ledger.apply(room, epoch, items, offset, touched),
+            of_the_disk_only,
         )
 
     def reoffer(self, incarnation: str, above: int) -> Future[int]:
@@ -224,8 +238,8 @@ class Store:
     def held(self) -> tuple[int, int | None]:
         """How many events are unsent, and the wall time (UTC ns) of the oldest."""
         count, oldest = self._read("SELECT count(*), min(seq) FROM outbox")[0]
-        found = self._read("SELECT body FROM event WHERE seq = ?", (oldest,)) if count else []
-        return count, decode_event(found[0][0]).wall if found else None
+        found = self._read("SELECT wall FROM event WHERE seq = ?", (oldest,)) if count else []
+        return count, found[0][0] if found else None
 
     def quarantined(self) -> int:
         """How many own events the hub keeps apart for somebody to look at."""
@@ -304,11 +318,16 @@ class Store:
 
         return self._submit(_LOCAL, work)
 
-    def _submit(self, rank: int, work: Callable[[Touched], T]) -> Future[T]:
+    def _submit(
+        self,
+        rank: int,
+        work: Callable[[Touched], T],
+        meaning: Callable[[Exception, Path], Exception] = translated,
+    ) -> Future[T]:
         if self._closed:
             raise StoreError("the store is closed")
         future: Future[T] = Future()
-        self._jobs.put((rank, next(self._order), _Job(work, future)))
+        self._jobs.put((rank, next(self._order), _Job(work, future, meaning)))
         return future
 
     def _write_loop(self) -> None:
@@ -318,14 +337,13 @@ class Store:
             try:
                 result, change = self._ledger.transact(job.work)
             except Exception as error:  # noqa: BLE001  handed to whoever waits for this job
-                self._fail(job.future if waiting else None, error)
+                self._fail(job.future if waiting else None, job.meaning(error, self.path))
                 continue
             self._announce(change)
             if waiting:
                 job.future.set_result(result)
 
     def _fail(self, future: Future[Any] | None, error: Exception) -> None:
-        error = translated(error, self.path)
         if future is None:
             _LOG.error("a write nobody waits for failed: %s", error)
         else:

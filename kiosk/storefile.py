@@ -18,6 +18,8 @@ import uuid
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+import msgspec
+
 from kiosk import schema
 from kiosk.errors import KioskError
 
@@ -75,15 +77,17 @@ def open_checked(path: Path, org: str, site: str) -> tuple[IO[str], Identity]:
         try:
             _check(connection, path)
             schema.migrate(connection)
+            if lacking := schema.missing(connection):
+                raise StoreDamagedError(f"{path} is damaged: it has lost {', '.join(lacking)}")
             return lock, _identify(connection, org, site)
         finally:
             connection.close()
     except schema.SchemaTooNewError as error:
         lock.close()
         raise StoreTooNewError(f"{path} was {error}; update Whorl on this kiosk") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, KeyError) as error:
         lock.close()
-        raise translated(error, path) from error
+        raise found_at_open(error, path) from error
     except BaseException:
         lock.close()
         raise
@@ -156,13 +160,55 @@ def _identify(connection: sqlite3.Connection, org: str, site: str) -> Identity:
     return Identity(meta["org"], meta["site"], meta["device"], meta["incarnation"])
 
 
-def translated(error: Exception, path: Path) -> Exception:
-    if not isinstance(error, sqlite3.Error):
+def found_at_open(error: Exception, path: Path) -> StoreError:
+    """What an error means while a database is opened: what must be there and is not, is damage."""
+    if isinstance(error, KeyError):
+        return StoreDamagedError(f"{path} is damaged: it does not know its own {error}")
+    if isinstance(error, msgspec.MsgspecError | ValueError | RecursionError):
+        return StoreDamagedError(f"{path} is damaged: {error}")
+    if _primary(error) == sqlite3.SQLITE_ERROR:  # no such table, no such column
+        return StoreDamagedError(f"{path} is damaged: {error}")
+    return translated(error, path)
+
+
+def translated(error: Exception, path: Path) -> StoreError:
+    """The `StoreError` that an error of a read or write means; it keeps the error as its cause."""
+    found = _meaning(error, path)
+    if found is not error:
+        found.__cause__ = error
+    return found
+
+
+def of_the_disk_only(error: Exception, path: Path) -> Exception:
+    """As `translated`, but what is not the disk's trouble stays as it is."""
+    return translated(error, path) if is_of_the_disk(error) else error
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether an error is SQLite's or the machine's trouble and not the fault of what was written.
+
+    Such trouble may pass, so nothing may be thrown away for it.
+    """
+    at_fault = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError
+    if isinstance(error, at_fault | sqlite3.ProgrammingError):
+        return False
+    return isinstance(error, sqlite3.Error | MemoryError | OSError)
+
+
+def _meaning(error: Exception, path: Path) -> StoreError:
+    if isinstance(error, StoreError):
         return error
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if code is not None else None
+    if not isinstance(error, sqlite3.Error):
+        return StoreError(f"{path} did not take it: {type(error).__name__}: {error}")
+    primary = _primary(error)
     if primary == sqlite3.SQLITE_FULL:
         return StoreFullError(f"the disk is full: {path} cannot be written")
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamagedError(f"{path} is damaged: {error}")
     return StoreWriteError(f"{path} cannot be written: {error}")
+
+
+def _primary(error: Exception) -> int | None:
+    """SQLite's primary result code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
