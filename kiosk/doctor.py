@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import platform
+import sqlite3
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from drivers.detect import detect
 from drivers.errors import ResponseTimeout, SensorError
 from drivers.library import look_at, used_slots
 from drivers.packets import DEFAULT_ADDRESS
 from drivers.zfm import open_zfm
+from kiosk import schema
 from kiosk.clock import NS
-from kiosk.directory import DirectoryError, health
+from kiosk.directory import DirectoryError, HubClient, health
 from kiosk.ownhub import noted_url, running_hub
-from kiosk.rescue import rescue_note
-from kiosk.store import Store, StoreBusyError, StoreError
+from kiosk.peek import damage, peek
+from kiosk.rescue import NOTE, Rescue
+from sync.hub.errors import TokenError
+from sync.hub.tokens import VARIABLE, read_token, token_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +34,12 @@ if TYPE_CHECKING:
     from kiosk.config import Config, Sensor
 
 _OLDEST_HONEST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+
+_SET_ASIDE = """
+SELECT s.quarantined, count(*) FROM stamp s JOIN event e ON e.seq = s.seq
+WHERE s.quarantined IS NOT NULL AND e.device = (SELECT value FROM meta WHERE key = 'device')
+GROUP BY s.quarantined ORDER BY s.quarantined
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +58,12 @@ def examine(config: Config, clock: Clock) -> Iterator[Finding]:
     """Look at everything, one finding each; nothing is changed and nothing raises."""
     yield _python()
     yield _qt()
-    yield _database(config, clock)
+    yield _database(config)
+    yield _events(config)
     yield _sensor(config)
-    yield _hub(config)
+    about_token, token = _token(config)
+    yield about_token
+    yield _hub(config, token)
     yield _time(clock)
 
 
@@ -67,36 +84,65 @@ def _qt() -> Finding:
     )
 
 
-def _database(config: Config, clock: Clock) -> Finding:
+def _database(config: Config) -> Finding:
+    path = config.database
     try:
-        there = config.database.stat() is not None
+        empty = not path.stat().st_size
     except FileNotFoundError:
-        there = False
+        empty = True
     except OSError as error:
-        return Finding("database", well=False, seen=f"{config.database}: {error.strerror}")
-    if not there:
-        return Finding("database", well=True, seen=f"{config.database} will be made at first start")
+        return Finding("database", well=False, seen=f"{path}: {error.strerror}")
+    if empty:
+        return Finding("database", well=True, seen=f"{path} will be made at first start")
+    if broken := damage(path):
+        return Finding("database", well=False, seen=f"{path} is damaged: {broken}")
     try:
-        store = Store.open(
-            config.database,
-            org=config.organisation.id,
-            site=config.site.id,
-            clock=clock,
-            zone=config.site.zone,
-        )
-    except StoreBusyError as error:
-        return Finding("database", well=True, seen=f"in use: {error}")
-    except StoreError as error:
-        return Finding("database", well=False, seen=str(error))
+        with peek(path) as database:
+            problem = _wrong_database(database, config) or _rescued(database, path)
+            seen = f"{path}, {_held(database)}"
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        return Finding("database", well=False, seen=f"{path} cannot be read: {error}")
+    return Finding("database", not problem, problem or seen)
+
+
+def _wrong_database(database: sqlite3.Connection, config: Config) -> str:
+    applied = database.execute(
+        "SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (schema.SET,)
+    )
+    if newer := [name for (name,) in applied if name not in schema.NAMES]:
+        return f"made by a newer version of Whorl ({newer[0]}); update Whorl on this kiosk"
+    org, site = config.organisation.id, config.site.id
+    meta = dict(database.execute("SELECT key, value FROM meta"))
+    if meta and (meta["org"], meta["site"]) != (org, site):
+        return f"the database belongs to {meta['org']}/{meta['site']}, not to {org}/{site}"
+    return ""
+
+
+def _rescued(database: sqlite3.Connection, path: Path) -> str:
+    for (text,) in database.execute("SELECT value FROM meta WHERE key = ?", (NOTE,)):
+        rescue = msgspec.json.decode(text, type=Rescue)
+        if path.with_name(Path(rescue.moved_to).name).exists():
+            return rescue.sentence
+    return ""
+
+
+def _held(database: sqlite3.Connection) -> str:
+    count, first = database.execute("SELECT count(*), min(seq) FROM outbox").fetchone()
+    found = database.execute("SELECT wall FROM event WHERE seq = ?", (first,)).fetchone()
+    return f"{count} held" + (f" since {_utc(found[0])}" if found else "")
+
+
+def _events(config: Config) -> Finding:
+    """What the hub set aside; nothing where the finding before says that there is no database."""
     try:
-        held, oldest = store.held()
-        since = f" since {_utc(oldest)}" if oldest else ""
-        rescue = rescue_note(store)
-    finally:
-        store.close()
-    if rescue is not None:
-        return Finding("database", well=False, seen=rescue.sentence)
-    return Finding("database", well=True, seen=f"{config.database}, {held} held{since}")
+        with peek(config.database) as database:
+            rows = database.execute(_SET_ASIDE).fetchall()
+    except sqlite3.Error:
+        return Finding("events", well=True, seen="none yet")
+    if not rows:
+        return Finding("events", well=True, seen="none was set aside by the hub")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in rows)
+    return Finding("events", well=False, seen=f"set aside by the hub, to be looked at: {reasons}")
 
 
 def _sensor(config: Config) -> Finding:
@@ -133,18 +179,41 @@ def _who_answers(settings: Sensor, silence: ResponseTimeout) -> str:
     )
 
 
-def _hub(config: Config) -> Finding:
+def _token(config: Config) -> tuple[Finding, str]:
+    """The token this kiosk would show, with its file looked at; none is made."""
+    if given := os.environ.get(VARIABLE, "").strip():
+        return Finding("token", well=True, seen=f"from {VARIABLE}"), given
+    file = config.hub.token_file
+    path = Path(file).expanduser() if file else token_path(config.hub_database)
+    try:
+        if not file and not path.exists():
+            return Finding("token", well=True, seen="will be made at first start"), ""
+        return Finding("token", well=True, seen=f"from {path}, for its owner only"), read_token(
+            path
+        )
+    except (TokenError, OSError) as error:
+        return Finding("token", well=False, seen=str(error)), ""
+
+
+def _hub(config: Config, token: str) -> Finding:
+    if not config.hub.url and (broken := damage(config.hub_database)):
+        told = f"its own {config.hub_database} is damaged: {broken}; the kiosk begins a new one"
+        return Finding("hub", well=False, seen=told)
     url = config.hub.url or running_hub(config)
     if url is None:
         stale = noted_url(config) is not None
         killed = "; the last kiosk left a stale note of it, which does no harm" if stale else ""
         return Finding("hub", well=True, seen=f"its own, which runs while the kiosk runs{killed}")
     try:
-        told = health(url)
+        told_us = health(url)
+        if token:
+            # No records: only the token is looked at.
+            HubClient(url, token, config.organisation.id, config.site.id).send_people([])
     except DirectoryError as error:
-        return Finding("hub", well=False, seen=str(error))
-    status = told.get("status")
-    return Finding("hub", status == "ok", f"{url}, {told.get('events')} events, {status}")
+        return Finding("hub", well=False, seen=f"{url}: {error}")
+    status, count = told_us.get("status"), told_us.get("events")
+    taken = ", takes this token" if token else ""
+    return Finding("hub", status == "ok", f"{url}, {count} events, {status}{taken}")
 
 
 def _time(clock: Clock) -> Finding:

@@ -26,12 +26,17 @@ def hub_token(db: Path, environ: Mapping[str, str]) -> str:
     """
     if given := environ.get(VARIABLE, "").strip():
         return _checked(given, f"the token in {VARIABLE}")
-    path = db.with_name(db.name + ".token")
+    path = token_path(db)
     try:
         made = _made(path)
     except OSError as error:
         raise _unusable(path, error) from error
     return made or read_token(path)
+
+
+def token_path(db: Path) -> Path:
+    """The file beside a hub's database that its token is kept in."""
+    return db.with_name(db.name + ".token")
 
 
 def read_token(path: Path) -> str:

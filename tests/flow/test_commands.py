@@ -288,7 +288,7 @@ def test_doctor_tells_each_part_in_a_line(settings, tmp_path):
         well = run("kiosk", "doctor", "--config", settings)
     lines = well.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["ok", part] for part in ("python", "qt", "database", "sensor", "hub", "clock")
+        ["ok", part] for part in ("python", "qt", "database", "events", "sensor", "token", "hub", "clock")
     ]
     ill = run("kiosk", "doctor", "--config", settings, check=False)
     assert ill.returncode == 1
