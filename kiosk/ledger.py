@@ -10,8 +10,8 @@ import functools
 import logging
 import os
 import sqlite3
-from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
+from dataclasses import astuple, dataclass, field
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -29,13 +29,13 @@ from kiosk.model import (
     Session,
     decode_envelope,
     decode_event,
-    encode_envelope,
     encode_event,
     sealed,
     session_room,
     site_room,
     uuid7,
 )
+from kiosk.stamps import INT64, Known, Row, code_of, fit, matters, quarantine, sound, stamp_row
 from kiosk.storefile import is_of_the_disk
 from sync import merge
 
@@ -51,9 +51,8 @@ _JSON = msgspec.json.Encoder(order="deterministic")
 _ATTENDANCE = msgspec.json.Decoder(Attendance)
 _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
-_Row: TypeAlias = tuple[int, int, int, bytes | None, str | None]
 _STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
-# Rows that newly stamped events may change: see `_matters`, of which this is the set-based form.
+# Rows that newly stamped events may change: see `matters`, of which this is the set-based form.
 _TOUCHED = """
 SELECT DISTINCT e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
 WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL AND (
@@ -62,21 +61,6 @@ WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL A
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
-_INT64 = (1 << 63) - 1  # the largest integer that SQLite keeps
-
-
-class _Known(NamedTuple):
-    """An event already here, as a further word of the hub about it needs it."""
-
-    seq: int
-    id: str
-    kind: str
-    session: str | None
-    person: str | None
-    low: int
-    high: int
-    envelope: bytes | None
-    quarantined: str | None
 
 
 @dataclass(slots=True)
@@ -208,14 +192,14 @@ class Ledger:
         )
         seq = cast("int", cursor.lastrowid)
         if envelope is not None:
-            self._db.execute(_STAMP, _stamp(seq, envelope))
+            self._db.execute(_STAMP, stamp_row(seq, envelope))
         self._note_effects(event, envelope, touched)
         return seq
 
     def _note_effects(self, event: Event, envelope: Envelope | None, touched: Touched) -> None:
         if event.kind in ROW_KINDS and event.session and event.person:
             touched.keys[event.session, event.person] = None
-        elif event.kind in (Kind.DIRECTORY, Kind.SESSION_OPENED) and not _quarantine(envelope):
+        elif event.kind in (Kind.DIRECTORY, Kind.SESSION_OPENED) and not quarantine(envelope):
             self._take_record(event, touched)
 
     def _take_record(self, event: Event, touched: Touched) -> None:
@@ -235,7 +219,7 @@ class Ledger:
         """Keep it if it is newer; raises `msgspec.MsgspecError` or `ValueError` for a bad one."""
         person = _PERSON.decode(value) if record == "person" else None
         session = _SESSION.decode(value) if record == "session" else None
-        if session and not _fit(session.starts, session.ends, session.late_at or 0):
+        if session and not fit(session.starts, session.ends, session.late_at or 0):
             raise ValueError("times that no calendar has")
         newer = self._db.execute(
             "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
@@ -283,14 +267,14 @@ class Ledger:
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
         """Take a batch of verdicts with few statements: a long outage ends in many."""
-        final = {verdict.seq: _sound(verdict) for verdict in verdicts if verdict.verdict != "retry"}
+        final = {verdict.seq: sound(verdict) for verdict in verdicts if verdict.verdict != "retry"}
         if not final:
             return
         span = min(final), max(final)
         stamped = self._db.execute("SELECT seq FROM stamp WHERE seq BETWEEN ? AND ?", span)
         before = {row[0] for row in stamped}
         plain = [
-            _stamp(seq, verdict.envelope)
+            stamp_row(seq, verdict.envelope)
             for seq, verdict in final.items()
             if verdict.envelope is not None and seq not in before
         ]
@@ -300,7 +284,7 @@ class Ledger:
         done = {row[0] for row in plain}
         rest = {verdict.id: verdict for seq, verdict in final.items() if seq not in done}
         judged = [(event, rest[event.id]) for event in self._known(list(rest))]
-        self._put_stamps([(event, v.envelope, _code(v)) for event, v in judged], touched)
+        self._put_stamps([(event, v.envelope, code_of(v)) for event, v in judged], touched)
         self._dequeue(final, span)
 
     def _dequeue(self, seqs: Iterable[int], span: tuple[int, int]) -> None:
@@ -310,23 +294,23 @@ class Ledger:
         else:
             self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in found])
 
-    def _known(self, ids: list[str]) -> list[_Known]:
+    def _known(self, ids: list[str]) -> list[Known]:
         rows = self._db.execute(
             "SELECT e.seq, e.id, e.kind, e.session, e.person, e.low, e.high, s.envelope,"
             " s.quarantined FROM event e LEFT JOIN stamp s ON s.seq = e.seq"
             " WHERE e.id IN (SELECT value FROM json_each(?))",
             (_JSON.encode(ids).decode(),),
         )
-        return [_Known(*row) for row in rows]
+        return [Known(*row) for row in rows]
 
     def _put_stamps(
-        self, judged: Sequence[tuple[_Known, Envelope | None, str | None]], touched: Touched
+        self, judged: Sequence[tuple[Known, Envelope | None, str | None]], touched: Touched
     ) -> None:
         """Keep what the hub said; a row is folded again only if that can change it."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for event, envelope, code in judged:
             if envelope is not None:
-                row = _stamp(event.seq, envelope)
+                row = stamp_row(event.seq, envelope)
             elif code is not None:
                 row = (event.seq, event.low, event.high, None, code)
             else:
@@ -334,7 +318,7 @@ class Ledger:
             if row[3:] == (event.envelope, event.quarantined):
                 continue
             rows.append(row)
-            if event.session and event.person and _matters(event, row):
+            if event.session and event.person and matters(event, row):
                 touched.keys[event.session, event.person] = None
         self._db.executemany(_STAMP, rows)
 
@@ -388,7 +372,7 @@ class Ledger:
         self._put_stamps([(e, again[e.id], None) for e in self._known(list(again))], touched)
 
     def _put_aside(self, room: str, body: bytes, envelope: Envelope, error: Exception) -> None:
-        offset = min(max(envelope.offset, -1), _INT64)
+        offset = min(max(envelope.offset, -1), INT64)
         _LOG.warning("an event in %s at %d cannot be taken: %s", room, offset, error)
         row = (room, offset, bytes(body))
         self._db.execute("INSERT OR IGNORE INTO undecodable VALUES (?, ?, ?)", row)
@@ -490,42 +474,4 @@ def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _kept(interval: tuple[int, int] | None) -> int | None:
     """Its beginning, if a column can hold it: a decision's times are whatever its author sent."""
-    return interval[0] if interval and _fit(interval[0]) else None
-
-
-def _fit(*numbers: int) -> bool:
-    return all(abs(number) <= _INT64 for number in numbers)
-
-
-def _sound(verdict: Settled) -> Settled:
-    """The verdict without an envelope that no column could hold: its event must not come again."""
-    stamp = verdict.envelope
-    if stamp is None or _fit(stamp.low, stamp.high):
-        return verdict
-    _LOG.warning("the hub's envelope for %s is not understood", verdict.id)
-    return replace(verdict, envelope=None)
-
-
-def _matters(event: _Known, row: _Row) -> bool:
-    """Whether this word of the hub may change the event's row of attendance."""
-    if event.kind not in EVIDENCE:
-        return event.kind in ROW_KINDS  # a decision may have got another rank
-    # A scan that the hub accepts and times just as this kiosk did tells the fold nothing new.
-    same = row[1:3] == (event.low, event.high) and row[4] is None
-    return not (same and event.envelope is None and event.quarantined is None)
-
-
-def _code(verdict: Settled) -> str | None:
-    return (verdict.code or "unknown") if verdict.verdict == "quarantined" else None
-
-
-def _stamp(seq: int, envelope: Envelope) -> _Row:
-    body = encode_envelope(envelope)
-    return seq, envelope.low, envelope.high, body, _quarantine(envelope)
-
-
-def _quarantine(envelope: Envelope | None) -> str | None:
-    """Why the hub keeps the event apart; None for one that counts."""
-    if envelope is None or envelope.verdict != "quarantined":
-        return None
-    return envelope.code or "unknown"
+    return interval[0] if interval and fit(interval[0]) else None

@@ -82,6 +82,7 @@ _SESSION = msgspec.json.Decoder(Session)
 
 # Local facts overtake whatever the hub sends: somebody is standing at the door.
 _LOCAL, _REMOTE, _STOP = 0, 1, 2
+_FOLLOWED = 64  # sessions; what happened in others long since is no longer news
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,9 @@ class Store:
         self._readers: dict[int, sqlite3.Connection] = {}
         self._readers_lock = threading.Lock()
         self._closed = False
+        self._clock = clock
+        self._sessions: tuple[int, list[Session]] = (-1, [])
+        self._sessions_version = 0
         self._db = connect(path)
         try:
             self._ledger = Ledger(self._db, who, clock, zone)
@@ -257,10 +261,13 @@ class Store:
         return (rows[0][0], rows[0][1]) if rows else None
 
     def rooms(self) -> list[str]:
-        """The rooms this kiosk follows: its site's and those of its known sessions."""
+        """The rooms this kiosk follows: its site's and those of the sessions that matter now.
+
+        These are the 64 that begin nearest to now, and any older or later one with unsent events.
+        """
         org = self.identity.org
-        sessions = (session_room(org, session.id) for session in self.sessions())
-        return [site_room(org, self.identity.site), *sessions]
+        rooms = (session_room(org, session.id) for session in self._followed())
+        return [site_room(org, self.identity.site), *rooms]
 
     def anchors(self) -> list[Anchor]:
         """The anchors of all boots known here."""
@@ -273,8 +280,13 @@ class Store:
 
     def sessions(self) -> list[Session]:
         """Every session of the directory."""
-        rows = self._read("SELECT value FROM directory WHERE record = 'session'")
-        return [_SESSION.decode(row[0]) for row in rows]
+        # The version is taken before reading: what a commit overtakes is not used again.
+        version, (read_at, found) = self._sessions_version, self._sessions
+        if read_at != version:
+            rows = self._read("SELECT value FROM directory WHERE record = 'session'")
+            found = [_SESSION.decode(row[0]) for row in rows]
+            self._sessions = version, found
+        return list(found)
 
     def attendance(self, session: str) -> list[Attendance]:
         """The folded rows of one session, in no order."""
@@ -308,6 +320,17 @@ class Store:
         """A small fact kept by `set_note`."""
         rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
+
+    def _followed(self) -> list[Session]:
+        known = self.sessions()
+        if len(known) <= _FOLLOWED:
+            return known
+        # A kiosk without a battery clock wakes up in the past.
+        now = max([self._clock.wall(), *(anchor.hub for anchor in self.anchors())])
+        nearest = sorted(known, key=lambda session: abs(session.starts - now))[:_FOLLOWED]
+        query = "SELECT DISTINCT session FROM event WHERE seq IN (SELECT seq FROM outbox)"
+        wanted = {session.id for session in nearest} | {row[0] for row in self._read(query)}
+        return [session for session in known if session.id in wanted]
 
     # -- the writer thread -------------------------------------------------------------------------
 
@@ -350,6 +373,8 @@ class Store:
             future.set_exception(error)
 
     def _announce(self, change: Change) -> None:
+        if change.sessions:
+            self._sessions_version += 1
         for listener in self._listeners:
             try:
                 listener(change)

@@ -17,8 +17,8 @@ from tests.bench.line import Line
 ROUNDS, EACH = 9, 200
 _BODY = b"x" * 420  # about the size of an event
 _EVENT = (
-    "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, low, high, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, wall, low,"
+    " high, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -81,7 +81,7 @@ def _floor_round(db: sqlite3.Connection, number: int) -> list[float]:
     took: list[float] = []
     for n in range(EACH):
         id_ = f"0195f1c0-0000-7000-8000-{number:06}{n:06}"
-        row = (id_, "d", "i", n, "check_in", "s", f"p{number}-{n}", n, n, _BODY)
+        row = (id_, "d", "i", n, "check_in", "s", f"p{number}-{n}", n, n, n, _BODY)
         began = time.perf_counter()
         db.execute("BEGIN IMMEDIATE")
         seq = db.execute(_EVENT, row).lastrowid

@@ -477,3 +477,52 @@ def test_whatever_of_it_is_missing_or_unreadable_the_database_is_called_damaged(
         open_store()
     with pytest.raises(StoreDamagedError):  # and not "in use"
         open_store()
+
+
+DAY = 24 * 3600 * NS
+
+
+def open_session(store, number, starts):
+    session = Session(f"s{number}", "S", "UTC", starts, starts + NS)
+    draft = Draft(Kind.SESSION_OPENED, session.id, data=msgspec.to_builtins(session))
+    return store.record(draft).result()
+
+
+def test_only_sessions_near_to_now_or_with_unsent_events_are_followed(store):
+    opened = [open_session(store, day, NOON + (day - 150) * DAY) for day in range(300)]
+    store.settle([told(store, event, "ok") for event in opened]).result()
+    near = {session_room("club", f"s{day}") for day in range(118, 183)}
+    rooms = store.rooms()
+    assert rooms[0] == site_room("club", "hall")
+    assert len(rooms) == 65
+    assert set(rooms[1:]) < near
+    late = store.record(check_in(session="s3")).result()
+    assert session_room("club", "s3") in store.rooms()
+    store.settle([told(store, late, "ok")]).result()
+    assert set(store.rooms()) == set(rooms)
+
+
+def test_a_clock_in_the_past_follows_the_sessions_around_the_last_contact(open_store):
+    clock = FakeClock(wall=0)
+    store = open_store(clock=clock)
+    for day in range(100):
+        event = open_session(store, day, NOON + day * DAY)
+        store.settle([told(store, event, "ok")]).result()
+    store.save_anchor(Anchor("an earlier boot", 1, NOON + 99 * DAY, 0)).result()
+    assert session_room("club", "s99") in store.rooms()
+    assert session_room("club", "s0") not in store.rooms()
+
+
+def test_sessions_are_decoded_once_and_again_when_they_change(store, monkeypatch):
+    open_session(store, 1, NOON)
+    queries = []
+    real = store._read
+    monkeypatch.setattr(store, "_read", lambda *args: queries.append(args) or real(*args))
+    for _ in range(5):
+        assert [session.id for session in store.sessions()] == ["s1"]
+        store.record(check_in(session="s1")).result()
+    assert len(queries) == 1
+    open_session(store, 2, NOON)
+    assert [session.id for session in store.sessions()] == ["s1", "s2"]
+    store.sessions().clear()
+    assert len(store.sessions()) == 2
