@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,15 +74,18 @@ def _python() -> Finding:
 
 
 def _qt() -> Finding:
-    try:
-        from PySide6 import QtQuick, __version__  # noqa: F401, PLC0415  looked at, not used
-    except ImportError as error:
-        return Finding("qt", well=False, seen=str(error))
-    # 6.12 drops a reference to None on every void call under Python 3.11 and aborts in seconds.
-    well = tuple(map(int, __version__.split(".")[:2])) < (6, 12)
-    return Finding(
-        "qt", well, f"PySide6 {__version__}" + ("" if well else " is not usable: < 6.12")
+    """Have another Python load Qt: this package does not, and a missing library may abort it."""
+    probe = "import PySide6; from PySide6 import QtQuick; print(PySide6.__version__)"
+    done = subprocess.run(  # noqa: S603  our own interpreter and words
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
     )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
+        return Finding("qt", well=False, seen=lines[-1])
+    version = done.stdout.strip()
+    # 6.12 drops a reference to None on every void call under Python 3.11 and aborts in seconds.
+    well = tuple(map(int, version.split(".")[:2])) < (6, 12)
+    return Finding("qt", well, f"PySide6 {version}" + ("" if well else " cannot be used, 6.11 can"))
 
 
 def _database(config: Config) -> Finding:
