@@ -119,9 +119,11 @@ class App:
         if self.client is not None or self._fallback is None:
             return
         self._fallback.cancel()
-        self._start_badges()
-        self._start_reader()
-        self._start_line()
+        for start in (self._start_badges, self._start_reader, self._start_line):
+            try:
+                start()
+            except Exception:  # noqa: BLE001  a part that cannot start must not keep out the next
+                _LOG.exception("a part of the kiosk could not be started")
 
     def _start_badges(self) -> None:
         if self.shell is None or not self.config.badge.enabled:

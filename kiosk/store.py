@@ -276,7 +276,7 @@ class Store:
     def people(self) -> list[Person]:
         """Every person of the directory, active or not."""
         rows = self._read("SELECT value FROM directory WHERE record = 'person'")
-        return [_PERSON.decode(row[0]) for row in rows]
+        return _readable(rows, _PERSON)
 
     def sessions(self) -> list[Session]:
         """Every session of the directory."""
@@ -291,7 +291,7 @@ class Store:
     def attendance(self, session: str) -> list[Attendance]:
         """The folded rows of one session, in no order."""
         rows = self._read("SELECT body FROM attendance WHERE session = ?", (session,))
-        return [_ATTENDANCE.decode(row[0]) for row in rows]
+        return _readable(rows, _ATTENDANCE)
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""
@@ -400,3 +400,14 @@ def _generation(sensor: str, number: int | None) -> list[tuple[str, tuple[Any, .
     if number is None:
         return []
     return [("UPDATE binding SET generation = ? WHERE sensor = ?", (number, sensor))]
+
+
+def _readable(rows: list[Any], decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """What the rows hold; a spoilt one is logged and left out: the others must still come in."""
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(decoder.decode(row[0]))
+        except msgspec.MsgspecError as error:
+            _LOG.error("a row of the database cannot be read: %s", error)
+    return found

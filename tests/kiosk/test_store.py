@@ -526,3 +526,12 @@ def test_sessions_are_decoded_once_and_again_when_they_change(store, monkeypatch
     assert [session.id for session in store.sessions()] == ["s1", "s2"]
     store.sessions().clear()
     assert len(store.sessions()) == 2
+
+
+def test_a_spoilt_row_hides_nobody_but_itself(store):
+    store.record_many([check_in("ann"), check_in("bob")]).result()
+    spoil = "UPDATE attendance SET body = x'00' WHERE person = 'ann'"
+    store._submit(0, lambda _: store._db.execute(spoil) and None).result()
+    assert [row.person for row in store.attendance("evening")] == ["bob"]
+    store.record(check_in("cid")).result()
+    assert {row.person for row in store.attendance("evening")} == {"bob", "cid"}
