@@ -7,7 +7,7 @@ SensorError
     ConfirmationError (the module answered, with a code that is not 00):
         NoFinger, ImageQuality (TooDry, TooWet, TooMessy, TooFewFeatures), EnrolMismatch,
         TemplateNotFound, SlotOutOfRange, LibraryFull, WrongPassword, PasswordRequired,
-        FlashError, SensorFaulty, Refused
+        FlashError, SensorFaulty, Refused (ModelUnknown)
     BindingError: SensorIdentityMismatch, LibraryMismatch
     TemplateError: TemplateFormatMismatch, TemplateNotKept
     EnrolmentError: AlreadyEnrolled, SlotInUse, EnrolmentUnverified, EnrolmentTimeout
@@ -222,6 +222,13 @@ class Refused(ConfirmationError):
 
     sentence = "The fingerprint reader refused."
     advice = "Try again; if it keeps refusing, tell whoever looks after this kiosk."
+
+
+class ModelUnknown(Refused):
+    """The module has no ReadSysPara (R308), and nobody said which model it is."""
+
+    sentence = "This fingerprint reader does not say which model it is."
+    advice = "Name its model in the settings: `profile` under `[sensor]`."
 
 
 # -- binding ---------------------------------------------------------------------------------------

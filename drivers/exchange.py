@@ -17,6 +17,7 @@ from drivers import codes
 from drivers import commands as c
 from drivers import profiles as p
 from drivers.errors import (
+    ModelUnknown,
     PasswordRequired,
     ProtocolError,
     Refused,
@@ -234,7 +235,7 @@ class Exchange(PyFingerprint):
         self._read_parameters()
 
     def _read_parameters(self) -> None:
-        """ReadSysPara, by itself; raises Refused if the module does not know it.
+        """ReadSysPara, by itself; raises ModelUnknown if the module does not know it.
 
         Shorter acknowledgements that come first are late ones; 0x0E says that the module gave up
         a download, and swallowed the command with it.
@@ -249,7 +250,7 @@ class Exchange(PyFingerprint):
                 packet = self.link.receive(SYNC_TRY)
             except ResponseTimeout:
                 if refused:
-                    raise self._refusal(codes.PACKET_ERROR) from None
+                    raise ModelUnknown(codes.PACKET_ERROR, "no ReadSysPara") from None
                 raise
             code = packet.content[0]
             if packet.kind is not PacketKind.ACK:

@@ -202,3 +202,10 @@ R308 = Profile(
 )
 
 PROFILES = {profile.name: profile for profile in (ZFM20, R307, R308, R503)}
+
+
+def profile_named(name: str) -> Profile | None:
+    """The built-in profile called `name`, None for ""; raises ValueError for an unknown name."""
+    if name and name not in PROFILES:
+        raise ValueError(f"no sensor profile {name!r}; there are {', '.join(sorted(PROFILES))}")
+    return PROFILES.get(name)

@@ -315,13 +315,16 @@ def open_zfm(
     baudrate: int = 57_600,
     address: int = DEFAULT_ADDRESS,
     password: int = 0,
-    profile: Profile | None = None,
+    profile: Profile | str | None = None,
 ) -> ZfmSensor:
     """A sensor that is open, has answered and is in step; raises SensorError, port closed.
 
-    `port` is a path, or `usb:VID:PID[:SERIAL]` (see `drivers.ports`).
+    `port` is a path, or `usb:VID:PID[:SERIAL]` (see `drivers.ports`). `profile` is needed only for
+    a module that does not tell its parameters (R308; without it: ModelUnknown), as itself or by
+    its built-in name; None and "" let the module speak for itself. ValueError for unknown names.
     """
-    sensor = ZfmSensor(resolve_port(port), baudrate, address, password, profile)
+    model = p.profile_named(profile) if isinstance(profile, str) else profile
+    sensor = ZfmSensor(resolve_port(port), baudrate, address, password, model)
     try:
         sensor.handshake()
     except BaseException:

@@ -13,6 +13,7 @@ from pyfingerprint.pyfingerprint import PyFingerprint
 from drivers import commands, errors
 from drivers.emulator import Emulator, Mishap
 from drivers.profiles import GEN_IMAGE, R307, READ_SYS_PARA, STORE, UP_CHAR, ZFM20
+from drivers.templates import read_template, write_template
 from drivers.zfm import ZfmSensor, open_zfm
 from tests.drivers.conftest import wait_until
 
@@ -231,15 +232,38 @@ def test_a_module_without_system_parameters_needs_its_profile(tmp_path, monkeypa
     monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.2)
     bare = replace(R307, instructions=R307.instructions - {READ_SYS_PARA})
     with Emulator(bare, tmp_path / "sensor") as emulator:
-        with pytest.raises(errors.Refused):
+        with pytest.raises(errors.ModelUnknown, match="ReadSysPara") as caught:
             open_zfm(emulator.port)
-        with ZfmSensor(emulator.port, profile=bare) as sensor:
-            sensor.handshake()
+        assert "profile" in caught.value.advice
+        with open_zfm(emulator.port, profile=bare) as sensor:
             assert sensor.capacity == R307.capacity
             emulator.inject(Mishap(silent=True))
             with pytest.raises(errors.ResponseTimeout):
                 sensor.readImage()
             assert sensor.readImage() is False
+
+
+def test_a_caller_may_name_the_model_of_an_r308(tmp_path):
+    with Emulator("r308", tmp_path / "sensor") as emulator:
+        emulator.enrol("ann", 499)
+        emulator.place("ann")
+        with open_zfm(emulator.port, profile="r308") as sensor:
+            assert (sensor.model, sensor.capacity) == ("r308", 500)
+            assert sensor.readImage()
+            assert sensor.convertImage()
+            assert sensor.find()[0] == 499
+            template = read_template(sensor, 499)
+            assert template.format == "r308/512"
+            write_template(sensor, 0, template)
+        assert READ_SYS_PARA not in emulator.history
+
+
+def test_a_module_that_tells_its_model_needs_no_name(emulator):
+    for nothing in ("", None):
+        with open_zfm(emulator.port, profile=nothing) as sensor:
+            assert sensor.capacity == R307.capacity
+    with pytest.raises(ValueError, match=r"r999.*r307, r308"):
+        open_zfm(emulator.port, profile="r999")
 
 
 def test_cancel_ends_a_wait_at_once_and_the_next_command_works(emulator, sensor):
