@@ -90,10 +90,10 @@ class Reader:
 
     `connect` opens the sensor and is called again, after a growing and jittered pause, whenever it
     is lost; `reset`, if given, is called when opening it anew was not enough. `prepare` says who
-    it is: a BindingError keeps it closed, but open to `repair`. `confirm` may refuse a matched
-    slot, or raise. `idle` is work for quiet minutes. `lights` go by the type of the last event.
-    All run on the reader's thread. An `emit` that raises is logged and does no other harm. May be
-    started once.
+    it is: a BindingError keeps it closed, but open to `repair`; between two looks at such a sensor
+    the port is free for others. `confirm` may refuse a matched slot, or raise. `idle` is work for
+    quiet minutes. `lights` go by the type of the last event. All run on the reader's thread. An
+    `emit` that raises is logged and does no other harm. May be started once.
     """
 
     def __init__(
@@ -156,12 +156,11 @@ class Reader:
         """As `run`, but also on a sensor that is closed, and prepare it anew afterwards.
 
         For `drivers.reconcile.adopt`, `wipe` and the like. Without any sensor the future fails
-        with the cause.
+        with the cause, as it does if a closed one cannot be opened for the work.
         """
         with self._wake:
-            return self._take(
-                _Job(work, Future(), mends=True), None if self._sensor else self._cause
-            )
+            there = self._sensor is not None or isinstance(self._cause, BindingError)
+            return self._take(_Job(work, Future(), mends=True), None if there else self._cause)
 
     def interrupt(self) -> None:
         """End the work in hand with Cancelled; nothing happens if there is none."""
@@ -183,33 +182,34 @@ class Reader:
     # -- having a sensor ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        cause: SensorError
         while not self._stopping:
             try:
                 with self._connect() as sensor:
-                    self._keep(sensor)
+                    stranger = self._keep(sensor)
             except SensorError as error:
-                cause = error
+                self._lost(error)
             except Exception as error:  # noqa: BLE001 - a sensor nobody watches helps nobody
                 _LOG.exception("the sensor's thread stumbled")
-                cause = SensorError(str(error))
+                self._lost(SensorError(str(error)))
             else:
-                return
-            self._lost(cause)
+                if stranger is not None:
+                    self._hold_closed(stranger)
 
-    def _keep(self, sensor: ZfmSensor) -> None:
+    def _keep(self, sensor: ZfmSensor) -> BindingError | None:
+        """Use the sensor until the reader is stopped, or until it is none of ours: say why."""
         with self._wake:
             self._sensor = sensor
+        self._work(sensor)
         while not self._stopping:
             try:
                 stamp = self._greet(sensor)
             except BindingError as cause:
-                self._hold_closed(sensor, cause)
-            else:
-                cycle = CaptureCycle(
-                    sensor, stamp.sensor, self._emit, self._timing, confirm=self._confirm
-                )
-                self._serve(sensor, stamp, cycle)
+                return cause
+            cycle = CaptureCycle(
+                sensor, stamp.sensor, self._emit, self._timing, confirm=self._confirm
+            )
+            self._serve(sensor, stamp, cycle)
+        return None
 
     def _greet(self, sensor: ZfmSensor) -> Stamp:
         sensor.check_sensor()
@@ -221,15 +221,16 @@ class Reader:
         self._emit(SensorUp(stamp.sensor, sensor.capacity, used, stamp.weak))
         return stamp
 
-    def _hold_closed(self, sensor: ZfmSensor, cause: BindingError) -> None:
-        """Nobody is identified; only repairs are done, until it is time to look again."""
+    def _hold_closed(self, cause: BindingError) -> None:
+        """Nobody is identified, and the port is free, until a repair or time to look again."""
+        if self._stopping:
+            return
         _LOG.warning("the sensor stays closed: %s", cause)
         with self._wake:
-            self._cause = cause
+            self._sensor, self._cause = None, cause
         self._drop_jobs(cause, repairs=False)
         self._emit(SensorDown(cause, self._timing.retry_last, Stage.CLOSED))
         self._sleep(self._timing.retry_last)
-        self._work(sensor)
 
     def _lost(self, cause: SensorError) -> None:
         if self._stopping:

@@ -164,6 +164,41 @@ def test_a_stranger_is_closed_until_it_is_adopted(emulator, events, made, table,
         assert other.slots == set()
 
 
+def test_a_closed_sensor_is_free_for_a_tool_and_comes_back_by_itself(emulator, events, made, table):
+    put_ann(emulator, table)
+    emulator.swap(1)
+    timing = replace(TIMING, retry_last=0.2, retry_first=0.2)
+    reader = made(timing, **keeping(table))
+    assert events.next(SensorDown).stage is Stage.CLOSED
+    with open_zfm(emulator.port) as tool:
+        # Longer than the reader waits: it comes, finds the port taken, and says that.
+        assert isinstance(events.skip_to(SensorDown).cause, errors.PortBusy)
+        with pytest.raises(errors.PortBusy):
+            reader.repair(lambda sensor: sensor.capacity).result(2)
+        assert adopt(tool, table).used == 0
+    assert events.skip_to(SensorUp).sensor == table.binding().sensor
+    emulator.place("ann")
+    assert events.skip_to((NotMatched, Matched)) == NotMatched()
+
+
+def test_a_repair_that_does_not_help_leaves_a_stranger_closed_and_its_port_free(
+    emulator, events, made, table
+):
+    put_ann(emulator, table)
+    emulator.swap(1)
+    reader = made(replace(TIMING, retry_last=60.0), **keeping(table))
+    assert events.next(SensorDown).stage is Stage.CLOSED
+    assert reader.repair(lambda sensor: sensor.capacity).result(2) == 1000
+    assert events.next(SensorDown).stage is Stage.CLOSED
+    with open_zfm(emulator.port) as tool:
+        assert tool.readImage() is False
+    with pytest.raises(ZeroDivisionError):
+        reader.repair(lambda _: 1 // 0).result(2)
+    assert events.next(SensorDown).stage is Stage.CLOSED
+    with open_zfm(emulator.port) as tool:
+        assert tool.readImage() is False
+
+
 def test_a_module_swapped_behind_its_port_never_names_anybody(emulator, events, made, table):
     put_ann(emulator, table)
     emulator.swap(1)
