@@ -80,12 +80,18 @@ class Ledger:
     """The log on one connection, and the little it remembers between transactions."""
 
     def __init__(
-        self, connection: sqlite3.Connection, identity: Identity, clock: Clock, zone: str
+        self,
+        connection: sqlite3.Connection,
+        identity: Identity,
+        clock: Clock,
+        zone: str,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._db = connection
         self._identity = identity
         self._clock = clock
         self._zone = zone
+        self._entropy = entropy
         last = connection.execute(
             "SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY seq DESC LIMIT 1",
             (identity.incarnation,),
@@ -128,7 +134,7 @@ class Ledger:
         room = session_room(org, draft.session) if draft.session else site_room(org, identity.site)
         event = sealed(
             Event(
-                id=uuid7(wall, os.urandom(10)),
+                id=uuid7(wall, self._entropy(10)),
                 device=identity.device,
                 incarnation=identity.incarnation,
                 kseq=self._kseq + 1,

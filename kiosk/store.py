@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import queue
 import threading
 from concurrent.futures import Future
@@ -109,14 +110,13 @@ class Store:
         self._clock = clock
         self._sessions: tuple[int, list[Session]] = (-1, [])
         self._sessions_version = 0
-        self._db = connect(path)
+        self._db = self._opened()
         try:
-            self._ledger = Ledger(self._db, who, clock, zone)
+            self._ledger = Ledger(self._db, who, clock, zone, self._entropy)
         except BaseException:
             self._db.close()
             raise
-        self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._thread.start()
+        self._start()
 
     @classmethod
     def open(cls, path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
@@ -133,8 +133,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
-        self._jobs.put((_STOP, next(self._order), None))
-        self._thread.join()
+        self._halt()
         with self._readers_lock:
             for connection in self._readers.values():
                 connection.close()
@@ -334,6 +333,20 @@ class Store:
 
     # -- the writer thread -------------------------------------------------------------------------
 
+    # A simulation puts its own in the place of these: chance, the disk, and the thread.
+    _entropy = staticmethod(os.urandom)
+
+    def _opened(self) -> sqlite3.Connection:
+        return connect(self.path)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def _halt(self) -> None:
+        self._jobs.put((_STOP, next(self._order), None))
+        self._thread.join()
+
     def _execute(self, *statements: tuple[str, tuple[Any, ...]]) -> Future[None]:
         def work(_: Touched) -> None:
             for statement, args in statements:
@@ -355,16 +368,19 @@ class Store:
 
     def _write_loop(self) -> None:
         while (job := self._jobs.get()[2]) is not None:
-            # A fact is written even if whoever handed it in no longer waits for the answer.
-            waiting = job.future.set_running_or_notify_cancel()
-            try:
-                result, change = self._ledger.transact(job.work)
-            except Exception as error:  # noqa: BLE001  handed to whoever waits for this job
-                self._fail(job.future if waiting else None, job.meaning(error, self.path))
-                continue
-            self._announce(change)
-            if waiting:
-                job.future.set_result(result)
+            self._perform(job)
+
+    def _perform(self, job: _Job) -> None:
+        # A fact is written even if whoever handed it in no longer waits for the answer.
+        waiting = job.future.set_running_or_notify_cancel()
+        try:
+            result, change = self._ledger.transact(job.work)
+        except Exception as error:  # noqa: BLE001  handed to whoever waits for this job
+            self._fail(job.future if waiting else None, job.meaning(error, self.path))
+            return
+        self._announce(change)
+        if waiting:
+            job.future.set_result(result)
 
     def _fail(self, future: Future[Any] | None, error: Exception) -> None:
         if future is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,12 +108,16 @@ class Log:
     def __init__(self, path: Path, clock: Clock) -> None:
         """Open or make the log at `path`; raises `LogError` if that cannot be done."""
         self._clock = clock
-        self._db = opened(path)
+        self._db = self._opened(path)
         self._now = _Transaction()
         self._forget()
         self.epoch: str = self._meta["epoch"]
         self.device: str = self._meta["device"]
         self.incarnation: str = self._meta["incarnation"]
+
+    # A simulation puts its own in the place of these: chance and the disk.
+    _entropy = staticmethod(os.urandom)
+    _opened = staticmethod(opened)
 
     def close(self) -> None:
         """Close the database."""
@@ -261,7 +265,7 @@ class Log:
         wall = self._clock.wall()
         event = sealed(
             Event(
-                id=uuid7(wall, uuid.uuid4().bytes),
+                id=uuid7(wall, self._entropy(10)),
                 device=self.device,
                 incarnation=self.incarnation,
                 kseq=chain.contiguous + 1,

@@ -54,6 +54,10 @@ _RECORDS = msgspec.json.Decoder(list[Record])
 class Hub:
     """A sync server on one address and one database."""
 
+    # A simulation puts its own in the place of these: the disk and the thread.
+    _log_type = Log
+    _writer_type = Writer
+
     def __init__(
         self,
         db: Path,
@@ -87,7 +91,7 @@ class Hub:
             )
         self._lock = locked(self._db)
         try:
-            self._log = Log(self._db, self._clock)
+            self._log = self._log_type(self._db, self._clock)
         except BaseException:
             self._lock.close()
             raise
@@ -120,7 +124,7 @@ class Hub:
         loop = asyncio.get_running_loop()
         pages = Pages(self._db)
         rooms = Rooms(self._log.epoch, self._log.heads(), pages)
-        writer = Writer(self._log, loop, rooms.publish)
+        writer = self._writer_type(self._log, loop, rooms.publish)
         self._core = Core(self._token, self._clock, writer, pages, rooms)
 
     async def _listen(self) -> str:

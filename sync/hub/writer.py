@@ -50,9 +50,8 @@ class Writer:
         self._loop = loop
         self._publish = publish
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
-        self._thread.start()
         self.failing = False
+        self._start()
 
     def put(self, job: Job) -> None:
         """Queue a job."""
@@ -63,17 +62,26 @@ class Writer:
         self._jobs.put(None)
         self._thread.join()
 
+    # A simulation, which has no threads, puts its own in the place of this.
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
+        self._thread.start()
+
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            group, size = [job], job.size
-            while size < _GROUP and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    self._jobs.put(None)
-                    break
-                group.append(following)
-                size += following.size
-            self._write(group)
+            self._write(self._group(job))
+
+    def _group(self, first: Job) -> list[Job]:
+        """The job and what waits behind it, as far as they may share a commit."""
+        group, size = [first], first.size
+        while size < _GROUP and not self._jobs.empty():
+            following = self._jobs.get()
+            if following is None:
+                self._jobs.put(None)
+                break
+            group.append(following)
+            size += following.size
+        return group
 
     def _write(self, group: list[Job]) -> None:
         try:
