@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from drivers import changes
 from drivers.errors import LibraryFull
 from drivers.slots import SlotState
-from kiosk.provision import bring, fits
+from kiosk.provision import bring, format_for, same_format
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -144,8 +144,9 @@ def _oldest_first(people: Collection[str], enrolled: Mapping[str, Holder]) -> li
 
 def _kept(sensor: ZfmSensor, templates: TemplateStore) -> dict[str, list[Template]]:
     found: dict[str, list[Template]] = {}
+    format_ = format_for(sensor)
     for one in templates.kept():
-        if fits(sensor, one.label.format):
+        if same_format(format_, one.label.format):
             found.setdefault(one.person, []).append(templates.get(one.id)[1])
     return found
 

@@ -26,6 +26,7 @@ DIRS = PlatformDirs("whorl", appauthor=False)
 # In the storage folder while the kiosk's own hub runs: where it listens.
 HUB_URL_FILE = "hub.url"
 AUDITS = ("off", "warn", "strict")
+CLAIMS = ("beyond", "never")
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 # What else may begin with WHORL_: never part of the settings, because the log may show those.
@@ -92,11 +93,14 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may leave the reader; nothing does by default.
 
     `backup` keeps sealed copies in `templates.db`, `distribution` allows encrypted exports.
-    `key_file` holds the keys, empty for `vault.key` in the storage folder; it must be 0600.
+    `claim` is who is verified one to one against a copy after a badge or code: `beyond`, those
+    whose finger is not in the reader, or `never`. `key_file` holds the keys, empty for `vault.key`
+    in the storage folder; it must be 0600.
     """
 
     backup: bool = False
     distribution: bool = False
+    claim: str = "beyond"
     key_file: str = ""
 
 
@@ -347,6 +351,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
         ("sensor.port", "" if _is_port(config.sensor.port) else "must look like usb:VID:PID"),
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
+        ("templates.claim", "" if config.templates.claim in CLAIMS else f"must be one of {CLAIMS}"),
         ("screen.size", "" if _is_size(screen.size) else 'must look like "1280x800"'),
         (
             "screen.language",

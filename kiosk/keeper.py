@@ -6,16 +6,25 @@ import logging
 from typing import TYPE_CHECKING
 
 from drivers.audit import Audit, Guard, Policy
+from drivers.errors import SensorIdentityMismatch
+from drivers.events import SensorDown
+from drivers.library import look_at
 from drivers.reader import Reader
-from drivers.reconcile import reconcile
+from drivers.reconcile import check_identity, reconcile
+from drivers.slots import SlotState
 from drivers.zfm import open_zfm, reset_zfm
+from kiosk import verification
 from kiosk.errors import KioskError
+from kiosk.provision import format_for, same_format
 from kiosk.revocation import resume
 from kiosk.slots import StoredSlots
-from kiosk.templates import existing_templates, open_templates
+from kiosk.templates import NoTemplateError, existing_templates, open_templates
+from kiosk.verifications import Verifications
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import threading
+    from collections.abc import Callable, Collection
+    from concurrent.futures import Future
 
     from drivers.events import ReaderEvent
     from drivers.library import Stamp
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from kiosk.config import Config
     from kiosk.store import Store
     from kiosk.templates import TemplateStore
+    from kiosk.verification import Verified
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,10 +50,18 @@ class Keeper:
         self, config: Config, store: Store, clock: Clock, emit: Callable[[ReaderEvent], None]
     ) -> None:
         self._store = store
+        self._emit = emit
         self._table = StoredSlots(store, clock)
         self._templates: TemplateStore | None = None
         self._can_destroy = False
         self._open_templates(config, clock)
+        self._may_claim = config.templates.backup and config.templates.claim == "beyond"
+        self._verifications = Verifications()
+        self._listeners: list[Callable[[], None]] = []
+        # Replaced as a whole on the sensor's thread, read on any other.
+        self._claimable: frozenset[str] = frozenset()
+        self._library: dict[tuple[str, int], str] = {}
+        self._format = ""
         # Nobody can write to a sensor that we hold: one look at each template per connection is
         # enough to know that it is still the one that was enrolled.
         self._guard = Guard(self._table, once=True)
@@ -51,7 +69,7 @@ class Keeper:
         sensor = config.sensor
         self.reader = Reader(
             lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
-            emit,
+            self._heard,
             prepare=self._prepare,
             confirm=self._guard,
             idle=self._idle,
@@ -68,15 +86,110 @@ class Keeper:
         if self._templates is not None:
             self._templates.close()
 
+    # -- one to one --------------------------------------------------------------------------------
+
+    def can_verify(self, person: str) -> bool:
+        """Whether `verify` has something to hold a finger of `person` against; for any thread.
+
+        Those are kept for the connected sensor and have no active slot on it. Reads memory only.
+        """
+        return person in self._claimable
+
+    def verify(self, person: str, ready: Callable[[], None] = lambda: None) -> Future[Verified]:
+        """Have one finger held against the kept templates of `person`, after a badge or code.
+
+        `ready` is called on the sensor's thread when a finger may be placed; until the verdict no
+        finger is reported as an event. The future ends, on that thread or the one that cancels,
+        with what `kiosk.verification.claim` returns or raises, Cancelled after `cancel`, or what
+        is wrong with the sensor. For any thread.
+        """
+        return self._verifications.begin(
+            lambda given_up: self.reader.run(
+                lambda sensor: self._verify(sensor, person, ready, given_up)
+            )
+        )
+
+    def cancel(self) -> None:
+        """Give up the verification that waits for a finger; whatever else is done goes on."""
+        self._verifications.give_up()
+
+    # -- the library -------------------------------------------------------------------------------
+
+    def on_library(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, on the sensor's thread, whenever it has changed who is in which slot.
+
+        It is called before the next finger is looked at, so that what it hands on to another
+        thread goes before that finger's event. Register before `start`.
+        """
+        self._listeners.append(listener)
+
+    # -- on the sensor's thread --------------------------------------------------------------------
+
+    def _heard(self, event: ReaderEvent) -> None:
+        if isinstance(event, SensorDown):
+            self._claimable = frozenset()
+        self._emit(event)
+
     def _prepare(self, sensor: ZfmSensor) -> Stamp:
         self._guard.renew()
-        stamp = reconcile(sensor, self._table).stamp
-        self._carry_out_orders(sensor)
+        self._format = format_for(sensor)
+        try:
+            stamp = reconcile(sensor, self._table).stamp
+            self._carry_out_orders(sensor)
+        finally:
+            self._take_stock()
         return stamp
 
     def _idle(self, sensor: ZfmSensor) -> None:
-        self._carry_out_orders(sensor)
-        self._audit(sensor)
+        try:
+            self._carry_out_orders(sensor)
+            self._audit(sensor)
+        finally:
+            self._take_stock()
+
+    def _verify(
+        self,
+        sensor: ZfmSensor,
+        person: str,
+        ready: Callable[[], None],
+        given_up: threading.Event,
+    ) -> Verified:
+        if self._templates is None or not self._may_claim:
+            raise NoTemplateError("nobody is verified by claim here")
+        bound = self._table.binding()
+        if bound is None:
+            raise SensorIdentityMismatch("foreign", "no sensor is bound")
+        # The module may have been swapped behind its port: a strange one's word is worth nothing.
+        check_identity(look_at(sensor), bound, unfinished=True)
+        return verification.claim(
+            sensor, self._table, self._templates, person, ready=ready, given_up=given_up
+        )
+
+    def _take_stock(self) -> None:
+        """Note who is in the sensor and who only kept; tell the listeners of a change."""
+        bound = self._table.binding()
+        entries = self._table.entries(bound.sensor).values() if bound is not None else ()
+        library = {
+            (bound.sensor, entry.slot): entry.owner
+            for entry in entries
+            if bound is not None and entry.state is SlotState.ACTIVE
+        }
+        self._claimable = self._beyond(library.values())
+        if library == self._library:
+            return
+        self._library = library
+        for listener in self._listeners:
+            try:
+                listener()
+            except Exception:  # noqa: BLE001 - whatever a listener does, the sensor goes on
+                _LOG.exception("a listener failed on a change of the library")
+
+    def _beyond(self, inside: Collection[str]) -> frozenset[str]:
+        if self._templates is None or not self._may_claim:
+            return frozenset()
+        kept = self._templates.kept()
+        fitting = {one.person for one in kept if same_format(self._format, one.label.format)}
+        return frozenset(fitting.difference(inside))
 
     def _open_templates(self, config: Config, clock: Clock) -> None:
         """Open what is kept; if that fails fingers still work, but no order is called done."""

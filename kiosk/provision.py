@@ -52,10 +52,15 @@ def format_for(sensor: ZfmSensor) -> str:
 
 
 def fits(sensor: ZfmSensor, format_: str) -> bool:
-    """Whether templates of `format_` mean anything to this sensor."""
-    model, _, size = format_.rpartition("/")
-    expected = template_size(sensor)
-    return model == sensor.model and (expected is None or size == str(expected))
+    """Whether templates of `format_` mean anything to this sensor; for many see `same_format`."""
+    return same_format(format_for(sensor), format_)
+
+
+def same_format(of_sensor: str, format_: str) -> bool:
+    """Whether a sensor whose `format_for` is `of_sensor` takes templates of `format_`."""
+    model, _, size = of_sensor.rpartition("/")
+    given, _, bytes_ = format_.rpartition("/")
+    return given == model and size in {"?", bytes_}
 
 
 def back_up(sensor: ZfmSensor, table: SlotTable, templates: TemplateStore) -> BackedUp:
@@ -134,7 +139,8 @@ def bring_all(
 
 def kept_for(sensor: ZfmSensor, templates: TemplateStore) -> list[tuple[str, Template]]:
     """Every kept template that fits this sensor, with its owner, the newest first."""
-    kept = [one for one in templates.kept() if fits(sensor, one.label.format)]
+    format_ = format_for(sensor)
+    kept = [one for one in templates.kept() if same_format(format_, one.label.format)]
     return [(one.person, templates.get(one.id)[1]) for one in reversed(kept)]
 
 

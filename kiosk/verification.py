@@ -8,16 +8,17 @@ slot, so there may be any number of people, and the false match rate does not gr
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from drivers.errors import ImageQuality, LibraryFull, SensorError
+from drivers.errors import Cancelled, ImageQuality, LibraryFull, SensorError
 from drivers.library import free_slot, used_slots
 from drivers.slots import Entry, SlotState
 from drivers.templates import verify_one
-from kiosk.provision import fits, format_for
+from kiosk.provision import format_for, same_format
 from kiosk.templates import NoTemplateError
 
 if TYPE_CHECKING:
@@ -70,18 +71,22 @@ def claim(
     person: str,
     timing: VerificationTiming = _TIMING,
     ready: Callable[[], None] = lambda: None,
+    given_up: threading.Event | None = None,
 ) -> Verified:
     """Capture one finger and hold it against the kept templates of `person`, and no others.
 
     Blocks, on the sensor's thread, until there is a verdict; `ready` is called when a finger may be
-    placed. Raises `NoTemplateError` before that if none is kept that fits this sensor, `VaultError`
-    if it cannot be opened, SensorError.
+    placed. Set from any thread, `given_up` ends the waiting for a finger with Cancelled, between
+    two exchanges, so that the line stays in step. Raises `NoTemplateError` before all that if none
+    is kept that fits this sensor, `VaultError` if it cannot be opened, SensorError.
     """
-    kept = [t for one, t in templates.of(person) if fits(sensor, one.label.format)]
+    given_up = given_up or threading.Event()
+    format_ = format_for(sensor)
+    kept = [t for one, t in templates.of(person) if same_format(format_, one.label.format)]
     if not kept:
-        raise NoTemplateError(f"no template of {person} is kept for a {format_for(sensor)}")
+        raise NoTemplateError(f"no template of {person} is kept for a {format_}")
     ready()
-    seen = _capture(sensor, timing)
+    seen = _capture(sensor, timing, given_up)
     return seen or _compare(sensor, kept, table)
 
 
@@ -108,12 +113,16 @@ def _compare(sensor: ZfmSensor, kept: Sequence[Template], table: SlotTable) -> V
     return Verified(Verdict.NOT_MATCHED)
 
 
-def _capture(sensor: ZfmSensor, timing: VerificationTiming) -> Verified | None:
+def _capture(
+    sensor: ZfmSensor, timing: VerificationTiming, given_up: threading.Event
+) -> Verified | None:
     """Features of one finger in CharBuffer1, or why there are none."""
     deadline = time.monotonic() + timing.patience
     bad: Quality | None = None
     tries = timing.tries
     while tries and time.monotonic() < deadline:
+        if given_up.is_set():
+            raise Cancelled("the verification was given up before a finger was read")
         try:
             if sensor.readImage():
                 sensor.convertImage(1)
@@ -121,7 +130,7 @@ def _capture(sensor: ZfmSensor, timing: VerificationTiming) -> Verified | None:
         except ImageQuality as error:
             bad = error.quality
             tries -= 1
-        time.sleep(timing.poll)
+        given_up.wait(timing.poll)
     return Verified(Verdict.UNREADABLE, quality=bad) if bad else Verified(Verdict.NO_FINGER)
 
 
