@@ -66,6 +66,7 @@ class MismatchError(ProtocolError):
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Key: TypeAlias = Annotated[str, msgspec.Meta(max_length=100)]
 RoomName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
@@ -86,7 +87,11 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
-    """The first frame: who speaks. The token may come here or in the Authorization header."""
+    """The first frame: who speaks. The token may come here or in the Authorization header.
+
+    `key` is the public half (Ed25519, base64) of what this incarnation signs with. The first that
+    a hub hears holds for ever. Without one, only what others signed can be pushed.
+    """
 
     version: int
     org: Name
@@ -95,6 +100,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
     incarnation: Name
     name: Annotated[str, msgspec.Meta(max_length=200)] = ""
     token: str | None = None
+    viewer: bool = False
+    key: Key = ""
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
@@ -102,21 +109,66 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True
 
     `echo` False leaves out, of the live events, those whose `ack` went to this very connection.
     `pages` is how many pages of missed events may be sent before the next `subscribe`, so that a
-    long catch-up comes no faster than it can be stored; 0 is no limit.
+    long catch-up comes no faster than it can be stored; 0 is no limit. `kinds` leaves out events
+    of all other kinds; offsets count on. After `ttl` seconds the hub ends it with `unsubscribed`,
+    unless it is asked anew. `presence` asks for `presence` frames of that room.
     """
 
     room: RoomName
     cursor: Cursor | None = None
     echo: bool = True
     pages: Count = 0
+    kinds: Annotated[list[Name], msgspec.Meta(max_length=50)] = []
+    ttl: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    presence: bool = False
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, tag="unsubscribe"):
+    """Follow a room no longer; not answered."""
+
+    room: RoomName
+
+
+class Poll(msgspec.Struct, frozen=True, tag="poll", omit_defaults=True):
+    """What a client that can only ask wants to hear; sent to `/v1/poll`.
+
+    The answer is a JSON array of the messages a stream would have brought. It comes at once if a
+    room holds anything new, else when something happens or after `wait` seconds.
+    """
+
+    follow: Annotated[list[Subscribe], msgspec.Meta(max_length=500)]
+    wait: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+
+
+class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """That one device wrote a stretch of its chain: events `first` to `last` (kseq), without a hole.
+
+    They begin at place `at` of the push. `head` is the hash of the last, `signature` (base64) is
+    over all of this but `at` (see `sync.signing`). `key` is the author's public key, where a hub may
+    not know it.
+    """
+
+    at: Annotated[int, msgspec.Meta(ge=0, lt=MAX_BATCH)]
+    device: Name
+    incarnation: Name
+    first: Count
+    last: Count
+    head: Annotated[str, msgspec.Meta(max_length=64)]
+    signature: Key
+    key: Key = ""
 
 
 class Push(msgspec.Struct, frozen=True, tag="push", omit_defaults=True):
-    """Events to be kept, answered by one `ack` with a verdict for each, in the same order."""
+    """Events to be kept, answered by one `ack` with a verdict for each, in the same order.
+
+    Each must lie in a stretch of `signed`: a batch of a device's own events has one, unless its
+    chain has holes; events carried for others bring the signatures of their authors.
+    """
 
     batch: Count
     events: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BATCH)]
     anchors: Annotated[list[Anchor], msgspec.Meta(max_length=MAX_BATCH)] = []
+    signed: Annotated[list[Signed], msgspec.Meta(max_length=MAX_BATCH)] = []
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -132,12 +184,14 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
     """The answer to `hello`. `hub_time` is UTC ns, None while the hub does not trust its clock.
 
     `received_kseq` says, per incarnation of this device, up to which kseq nothing is missing here.
+    What the hub received up to `stable` (UTC ns, as in envelopes) is also in a backup.
     """
 
     version: int
     epoch: Name
     hub_time: Count | None = None
     received_kseq: dict[str, Count] = {}
+    stable: Count = 0
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -175,7 +229,8 @@ class Reset(msgspec.Struct, frozen=True, tag="reset"):
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one pushed event; all but `retry` mean that the hub holds it durably.
 
-    `after` is in seconds. `id` is empty if the hub could not even read that.
+    `after` is in seconds. `id` is empty if the hub could not even read that. `retry` with the code
+    `unsigned` asks for a signature over this event alone: the stretch it came in is broken.
     """
 
     id: str
@@ -207,12 +262,43 @@ class Position(msgspec.Struct, frozen=True, tag="position"):
     head: Count
 
 
+class Gap(msgspec.Struct, frozen=True, tag="gap"):
+    """After ten minutes' connection, `missing` events of this device beyond `after` never came."""
+
+    incarnation: Name
+    after: Count
+    missing: Count
+
+
 class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     """Something was refused; `after` (seconds) is when to try again, if that is known."""
 
     code: str
     message: str = ""
     after: float | None = None
+
+
+class Unsubscribed(msgspec.Struct, frozen=True, tag="unsubscribed"):
+    """The hub ended a subscription whose `ttl` is over; `offset` is how far it was served."""
+
+    room: RoomName
+    epoch: Name
+    offset: Count
+
+
+class Kiosk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A kiosk that follows a room."""
+
+    device: str
+    name: str = ""
+
+
+class Presence(msgspec.Struct, frozen=True, tag="presence"):
+    """Which kiosks follow a room: `here` is all of them, `join` and `leave` are what changed."""
+
+    room: RoomName
+    change: Literal["here", "join", "leave"]
+    kiosks: list[Kiosk]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -253,7 +339,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="ack"):
 
 
 FromKiosk: TypeAlias = Hello | Subscribe | Push | Ping
-FromHub: TypeAlias = Welcome | Events | Reset | Ack | Pong | Position | Error
+FromHub: TypeAlias = Welcome | Events | Reset | Ack | Pong | Position | Gap | Error
 Message: TypeAlias = FromKiosk | FromHub | Page | Receipt
 
 _ENCODER = msgspec.json.Encoder()
