@@ -90,7 +90,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
     """The first frame: who speaks. The token may come here or in the Authorization header.
 
     `key` is the public half (Ed25519, base64) of what this incarnation signs with. The first that
-    a hub hears holds for ever. Without one, only what others signed can be pushed.
+    a hub hears holds for ever. Without one, only what others signed can be pushed. A `viewer` reads
+    only: it pushes nothing, counts as no kiosk and may be there many times.
     """
 
     version: int
@@ -338,8 +339,10 @@ class Receipt(msgspec.Struct, frozen=True, tag="ack"):
     verdicts: Sequence[Judged]
 
 
-FromKiosk: TypeAlias = Hello | Subscribe | Push | Ping
-FromHub: TypeAlias = Welcome | Events | Reset | Ack | Pong | Position | Gap | Error
+FromKiosk: TypeAlias = Hello | Subscribe | Unsubscribe | Push | Ping | Poll
+FromHub: TypeAlias = (
+    Welcome | Events | Reset | Ack | Pong | Position | Unsubscribed | Presence | Gap | Error
+)
 Message: TypeAlias = FromKiosk | FromHub | Page | Receipt
 
 _ENCODER = msgspec.json.Encoder()
