@@ -66,7 +66,7 @@ class MismatchError(ProtocolError):
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Key: TypeAlias = Annotated[str, msgspec.Meta(max_length=100)]
+Hex: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)]
 RoomName: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
@@ -89,7 +89,7 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
 class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
     """The first frame: who speaks. The token may come here or in the Authorization header.
 
-    `key` is the public half (Ed25519, base64) of what this incarnation signs with. The first that
+    `key` is the public half (Ed25519, hex) of what this incarnation signs with. The first that
     a hub hears holds for ever. Without one, only what others signed can be pushed. A `viewer` reads
     only: it pushes nothing, counts as no kiosk and may be there many times.
     """
@@ -102,7 +102,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", omit_defaults=True):
     name: Annotated[str, msgspec.Meta(max_length=200)] = ""
     token: str | None = None
     viewer: bool = False
-    key: Key = ""
+    key: Hex = ""
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
@@ -142,11 +142,11 @@ class Poll(msgspec.Struct, frozen=True, tag="poll", omit_defaults=True):
 
 
 class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """That one device wrote a stretch of its chain: events `first` to `last` (kseq), without a hole.
+    """That one device wrote a stretch of its chain: events `first` to `last` (kseq), no hole.
 
-    They begin at place `at` of the push. `head` is the hash of the last, `signature` (base64) is
-    over all of this but `at` (see `sync.signing`). `key` is the author's public key, where a hub may
-    not know it.
+    They begin at place `at` of the push. `head` is the hash of the last, `signature` (hex) is over
+    all of this but `at` (see `sync.signing`). `key` is the author's public key (hex), where a hub
+    may not know it.
     """
 
     at: Annotated[int, msgspec.Meta(ge=0, lt=MAX_BATCH)]
@@ -155,8 +155,8 @@ class Signed(msgspec.Struct, frozen=True, omit_defaults=True):
     first: Count
     last: Count
     head: Annotated[str, msgspec.Meta(max_length=64)]
-    signature: Key
-    key: Key = ""
+    signature: Hex
+    key: Hex = ""
 
 
 class Push(msgspec.Struct, frozen=True, tag="push", omit_defaults=True):
