@@ -170,12 +170,15 @@ def enrol(person: str, path: Path | None) -> None:
         from kiosk import enrolment as use_case  # noqa: PLC0415
 
         who = _person(store, person)
-        question = use_case.CONSENT_QUESTION.format(name=who.first_name)
-        given = click.confirm(question, default=False)
-        use_case.record_consent(store, who, config.screen.language, given=given)
+        if not use_case.has_consent(store, who.id):
+            question = use_case.CONSENT_QUESTION.format(name=who.first_name)
+            given = click.confirm(question, default=False)
+            use_case.record_consent(store, who, config.screen.language, given=given)
         sensor, clock = config.sensor, SystemClock()
         with (
-            open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password) as zfm,
+            open_zfm(
+                sensor.port, sensor.baudrate, sensor.address, sensor.password, sensor.model
+            ) as zfm,
             _kept_templates(config) as templates,
         ):
             done = use_case.enrol(
@@ -187,6 +190,8 @@ def enrol(person: str, path: Path | None) -> None:
                 templates=templates,
             )
     click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
+    if done.advice:
+        click.echo(done.advice)
 
 
 @main.command()

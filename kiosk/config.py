@@ -16,6 +16,7 @@ from platformdirs import PlatformDirs
 
 import resources
 from drivers.badge import BURST, BadgeFormat
+from drivers.profiles import PROFILES
 from kiosk.errors import KioskError
 from kiosk.rules import DAYS, Schedule, Site
 
@@ -27,6 +28,8 @@ DIRS = PlatformDirs("whorl", appauthor=False)
 HUB_URL_FILE = "hub.url"
 AUDITS = ("off", "warn", "strict")
 CLAIMS = ("beyond", "never")
+_AUTO = "auto"
+MODELS = (_AUTO, *PROFILES)
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 # What else may begin with WHORL_: never part of the settings, because the log may show those.
@@ -77,6 +80,7 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `port` is a path, or `usb:VID:PID[:SERIAL]` (hex) for whatever path that adapter gets.
 
+    `profile` names the model of a module that does not tell it, `auto` lets it speak for itself.
     `audit` is what a stored template that is no longer the recorded one leads to: `off` never
     looks, `warn` logs it, `strict` puts the slot out of use.
     """
@@ -86,7 +90,13 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baudrate: Annotated[int, Meta(ge=9600, le=921_600, multiple_of=9600)] = 57600
     address: _Word = 0xFFFFFFFF
     password: _Word = 0
+    profile: str = "auto"
     audit: str = "warn"
+
+    @property
+    def model(self) -> str:
+        """What `drivers.zfm.open_zfm` takes as its profile: a name, or "" for auto."""
+        return "" if self.profile == _AUTO else self.profile
 
 
 class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,13 +104,15 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `backup` keeps sealed copies in `templates.db`, `distribution` allows encrypted exports.
     `claim` is who is verified one to one against a copy after a badge or code: `beyond`, those
-    whose finger is not in the reader, or `never`. `key_file` holds the keys, empty for `vault.key`
-    in the storage folder; it must be 0600.
+    whose finger is not in the reader, or `never`. `roster_cache` brings those of the open session
+    into the reader. `key_file` holds the keys, empty for `vault.key` in the storage folder; it
+    must be 0600.
     """
 
     backup: bool = False
     distribution: bool = False
     claim: str = "beyond"
+    roster_cache: bool = True
     key_file: str = ""
 
 
@@ -351,6 +363,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
         ("sensor.port", "" if _is_port(config.sensor.port) else "must look like usb:VID:PID"),
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
+        ("sensor.profile", "" if config.sensor.profile in MODELS else f"must be one of {MODELS}"),
         ("templates.claim", "" if config.templates.claim in CLAIMS else f"must be one of {CLAIMS}"),
         ("screen.size", "" if _is_size(screen.size) else 'must look like "1280x800"'),
         (

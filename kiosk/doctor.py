@@ -155,7 +155,7 @@ def _sensor(config: Config) -> Finding:
         return Finding("sensor", well=False, seen="no port is set: [sensor] port in the settings")
     try:
         with open_zfm(
-            settings.port, settings.baudrate, settings.address, settings.password
+            settings.port, settings.baudrate, settings.address, settings.password, settings.model
         ) as sensor:
             stamp = look_at(sensor)
             used, capacity = len(used_slots(sensor)), sensor.capacity

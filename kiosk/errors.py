@@ -6,10 +6,14 @@ KioskError
 +-- DirectoryError       the hub did not take people or sessions
 |   +-- BadRowsError     a file of people has bad rows; nothing was imported
 +-- NoConsentError       the person said no to enrolment
++-- KnownFingerError     the finger to be enrolled is in the reader already
++-- FailureToEnrolError  no template could be made of the finger
 +-- DemoError            the demo could not go on
 +-- VaultError           keys and seals of templates (its branches: kiosk.vault)
 +-- TemplatesError       kept templates (its branches: kiosk.templates)
 +-- BundleError          a file of exported templates cannot be used
++-- DeviceKeyError       the key that this device signs with cannot be used
++-- CarryError           a file of carried events cannot be made or used
 +-- StoreError           the database (its branches: kiosk.storefile)
 """
 

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from drivers.audit import Audit, Guard, Policy
-from drivers.errors import SensorIdentityMismatch
+from drivers.errors import Cancelled, SensorIdentityMismatch
 from drivers.events import SensorDown
 from drivers.library import look_at
 from drivers.reader import Reader
 from drivers.reconcile import check_identity, reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm, reset_zfm
-from kiosk import verification
+from kiosk import enrolment, verification
 from kiosk.errors import KioskError
+from kiosk.loader import RosterLoader, SensorCache
+from kiosk.model import Author
 from kiosk.provision import format_for, same_format
-from kiosk.revocation import resume
+from kiosk.revocation import resume, withdrawn
 from kiosk.slots import StoredSlots
 from kiosk.templates import NoTemplateError, existing_templates, open_templates
 from kiosk.verifications import Verifications
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Collection
     from concurrent.futures import Future
 
+    from drivers.enrolment import Step
     from drivers.events import ReaderEvent
     from drivers.library import Stamp
     from drivers.zfm import ZfmSensor
     from kiosk.clock import Clock
     from kiosk.config import Config
+    from kiosk.enrolment import EnrolledFinger
+    from kiosk.model import Event, Person
     from kiosk.store import Store
     from kiosk.templates import TemplateStore
     from kiosk.verification import Verified
 
 _LOG = logging.getLogger(__name__)
+_KIOSK = Author("kiosk")
 
 
 class Keeper:
@@ -50,13 +56,21 @@ class Keeper:
         self, config: Config, store: Store, clock: Clock, emit: Callable[[ReaderEvent], None]
     ) -> None:
         self._store = store
+        self._clock = clock
+        self._language = config.screen.language
         self._emit = emit
         self._table = StoredSlots(store, clock)
-        self._templates: TemplateStore | None = None
-        self._can_destroy = False
-        self._open_templates(config, clock)
+        self._templates, self._can_destroy = _opened(config, clock)
         self._may_claim = config.templates.backup and config.templates.claim == "beyond"
         self._verifications = Verifications()
+        self._enrolling = threading.Lock()
+        self._given_up: threading.Event | None = None
+        self._backup = config.templates.backup
+        self._cache: SensorCache | None = None
+        self._loader: RosterLoader | None = None
+        if self._templates is not None and self._backup and config.templates.roster_cache:
+            self._cache = SensorCache(store, clock, self._table, self._templates)
+            self._loader = RosterLoader(self._change_one)
         self._listeners: list[Callable[[], None]] = []
         # Replaced as a whole on the sensor's thread, read on any other.
         self._claimable: frozenset[str] = frozenset()
@@ -68,7 +82,9 @@ class Keeper:
         self._audit = Audit(self._table, Policy(config.sensor.audit))
         sensor = config.sensor
         self.reader = Reader(
-            lambda: open_zfm(sensor.port, sensor.baudrate, sensor.address, sensor.password),
+            lambda: open_zfm(
+                sensor.port, sensor.baudrate, sensor.address, sensor.password, sensor.model
+            ),
             self._heard,
             prepare=self._prepare,
             confirm=self._guard,
@@ -79,10 +95,16 @@ class Keeper:
     def start(self) -> None:
         """Begin to look for the sensor."""
         self.reader.start()
+        if self._loader is not None:
+            self._loader.start()
 
     def stop(self) -> None:
         """Let go of the sensor and of the kept templates."""
+        if self._loader is not None:
+            self._loader.end()
         self.reader.stop()
+        if self._loader is not None:
+            self._loader.join()
         if self._templates is not None:
             self._templates.close()
 
@@ -113,7 +135,47 @@ class Keeper:
         """Give up the verification that waits for a finger; whatever else is done goes on."""
         self._verifications.give_up()
 
+    # -- enrolling and the opposite ----------------------------------------------------------------
+
+    def enrol(
+        self, person: Person, prompt: Callable[[Step], None], by: Author = _KIOSK
+    ) -> Future[EnrolledFinger]:
+        """Enrol one finger; `kiosk.consent.record_consent` comes first, or it is refused.
+
+        `prompt` is called on the sensor's thread with what the person must do next. The future
+        ends there with what `kiosk.enrolment.enrol` returns or raises, or what is wrong with the
+        sensor. Until then no finger is reported as an event. For any thread.
+        """
+        return self.reader.run(lambda sensor: self._enrol(sensor, person, prompt, by))
+
+    def cancel_enrolment(self) -> None:
+        """End the enrolment that is under way with Cancelled; what it stored is taken back."""
+        with self._enrolling:
+            if self._given_up is not None:
+                self._given_up.set()
+                self.reader.interrupt()
+
+    def withdraw(self, person: str, by: Author = _KIOSK) -> Future[list[Event]]:
+        """Withdraw a person's consent, and destroy their templates here and everywhere.
+
+        The future ends when the no and the order are on disk; from then on nothing can stop it.
+        The sensor lets go of them in its next free moment, and this kiosk confirms it in the log.
+        """
+        recorded = self._store.record_many(withdrawn(person, self._language, by))
+        recorded.add_done_callback(lambda _: self.reader.run(self._destroy))
+        return recorded
+
     # -- the library -------------------------------------------------------------------------------
+
+    def roster(self, people: Collection[str]) -> None:
+        """Have these people (ids) in the sensor as far as it can hold them, if settings allow it.
+
+        For the people of the open session: call it when the session opens or its roster changes.
+        Whoever is on the sensor only is never evicted, and all others can be verified by claim.
+        """
+        wanted, cache = frozenset(people), self._cache
+        if self._loader is not None and cache is not None:
+            self._loader.load(lambda: cache.loadable(wanted))
 
     def on_library(self, listener: Callable[[], None]) -> None:
         """Call `listener`, on the sensor's thread, whenever it has changed who is in which slot.
@@ -128,6 +190,8 @@ class Keeper:
     def _heard(self, event: ReaderEvent) -> None:
         if isinstance(event, SensorDown):
             self._claimable = frozenset()
+        if self._loader is not None:
+            self._loader.heard(event)
         self._emit(event)
 
     def _prepare(self, sensor: ZfmSensor) -> Stamp:
@@ -146,6 +210,8 @@ class Keeper:
             self._audit(sensor)
         finally:
             self._take_stock()
+        if self._loader is not None:
+            self._loader.look_again()
 
     def _verify(
         self,
@@ -164,6 +230,45 @@ class Keeper:
         return verification.claim(
             sensor, self._table, self._templates, person, ready=ready, given_up=given_up
         )
+
+    def _enrol(
+        self, sensor: ZfmSensor, person: Person, prompt: Callable[[Step], None], by: Author
+    ) -> EnrolledFinger:
+        given_up = threading.Event()
+
+        def ask(step: Step) -> None:
+            if given_up.is_set():
+                raise Cancelled("the enrolment was given up")
+            prompt(step)
+
+        with self._enrolling:
+            self._given_up = given_up
+        kept = self._templates if self._backup else None
+        try:
+            # What was ordered destroyed must not take the new template along later.
+            self._carry_out_orders(sensor)
+            return enrolment.enrol(
+                self._store, self._clock, sensor, person, ask, templates=kept, by=by
+            )
+        finally:
+            with self._enrolling:
+                self._given_up = None
+            self._take_stock()
+
+    def _destroy(self, sensor: ZfmSensor) -> None:
+        try:
+            self._carry_out_orders(sensor)
+        finally:
+            self._take_stock()
+
+    def _change_one(self, people: Collection[str]) -> bool:
+        return self.reader.run(lambda sensor: self._change(sensor, people)).result()
+
+    def _change(self, sensor: ZfmSensor, people: Collection[str]) -> bool:
+        try:
+            return self._cache is not None and self._cache.change(sensor, people)
+        finally:
+            self._take_stock()
 
     def _take_stock(self) -> None:
         """Note who is in the sensor and who only kept; tell the listeners of a change."""
@@ -191,15 +296,6 @@ class Keeper:
         fitting = {one.person for one in kept if same_format(self._format, one.label.format)}
         return frozenset(fitting.difference(inside))
 
-    def _open_templates(self, config: Config, clock: Clock) -> None:
-        """Open what is kept; if that fails fingers still work, but no order is called done."""
-        opening = open_templates if config.templates.backup else existing_templates
-        try:
-            self._templates = opening(config, clock)
-            self._can_destroy = True
-        except KioskError as error:
-            _LOG.error("the kept templates cannot be opened: %s", error)
-
     def _carry_out_orders(self, sensor: ZfmSensor) -> None:
         if not self._can_destroy:
             return
@@ -211,3 +307,13 @@ class Keeper:
             return
         for revoked in done:
             _LOG.info("destroyed %d templates of one person on the sensor", revoked.slots)
+
+
+def _opened(config: Config, clock: Clock) -> tuple[TemplateStore | None, bool]:
+    """What is kept; if it cannot be opened fingers still work, but no order is called done."""
+    opening = open_templates if config.templates.backup else existing_templates
+    try:
+        return opening(config, clock), True
+    except KioskError as error:
+        _LOG.error("the kept templates cannot be opened: %s", error)
+        return None, False

@@ -63,14 +63,16 @@ def same_format(of_sensor: str, format_: str) -> bool:
     return given == model and size in {"?", bytes_}
 
 
-def back_up(sensor: ZfmSensor, table: SlotTable, templates: TemplateStore) -> BackedUp:
-    """Keep a copy of every active slot's template that is not kept yet.
+def back_up(
+    sensor: ZfmSensor, table: SlotTable, templates: TemplateStore, slot: int | None = None
+) -> BackedUp:
+    """Keep a copy of every active slot's template that is not kept yet, or of one slot's.
 
     About 0.1 s a slot for 512 bytes at 57,600 baud. Raises SensorError, `VaultError`, `StoreError`.
     """
     bound = table.binding()
     copied, altered = 0, []
-    for entry, template in _active(sensor, table, templates):
+    for entry, template in _active(sensor, table, templates, slot):
         if template is None or bound is None:
             altered.append(entry.slot)
             continue
@@ -145,16 +147,19 @@ def kept_for(sensor: ZfmSensor, templates: TemplateStore) -> list[tuple[str, Tem
 
 
 def _active(
-    sensor: ZfmSensor, table: SlotTable, known: TemplateStore | None = None
+    sensor: ZfmSensor,
+    table: SlotTable,
+    known: TemplateStore | None = None,
+    only: int | None = None,
 ) -> Iterator[tuple[Entry, Template | None]]:
-    """Each active slot and its template, None if that is not the recorded one.
+    """Each active slot, or the one, and its template, None if that is not the recorded one.
 
     Slots whose template is `known` already are left out, unread.
     """
     bound = table.binding()
     entries = dict(table.entries(bound.sensor)) if bound is not None else {}
     for entry in sorted(entries.values(), key=lambda entry: entry.slot):
-        if entry.state is not SlotState.ACTIVE:
+        if entry.state is not SlotState.ACTIVE or only not in {None, entry.slot}:
             continue
         if known is not None and entry.digest in _digests(known, entry.owner):
             continue

@@ -3,7 +3,8 @@
 A revocation is an order in the log before anything is destroyed, and a confirmation by each kiosk
 after it has: `template_revoked` with `state` "ordered", then "done" with the order's id. A cut
 anywhere leaves an order without this kiosk's confirmation, which `resume` carries out; and an
-order that comes from another kiosk is carried out here in the same way.
+order that comes from another kiosk, or a consent that was ended there, is carried out here in the
+same way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from drivers import codes, reconcile
 from drivers.errors import FlashError, LibraryMismatch
 from drivers.library import COPY_PAGE, STAMP_PAGE, clear_stamp, look_at, used_slots
 from drivers.slots import SlotState
+from kiosk.consent import refusal, withdrawal
 from kiosk.model import Author, Kind
 from kiosk.store import Draft
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from drivers.slots import Entry, SlotTable
     from drivers.zfm import ZfmSensor
     from kiosk.model import Event
-    from kiosk.store import Store
+    from kiosk.store import SensorBinding, Slot, Store
     from kiosk.templates import TemplateStore
 
 ORDERED, DONE, SENSOR = "ordered", "done", "sensor"
@@ -91,12 +93,42 @@ def resume(
     return [carry_out(store, table, o, sensor=sensor, templates=templates) for o in orders]
 
 
+def withdraw(
+    store: Store,
+    table: SlotTable,
+    person: str,
+    language: str,
+    *,
+    sensor: ZfmSensor | None,
+    templates: TemplateStore | None,
+    by: Author = _KIOSK,
+) -> Revoked:
+    """Withdraw a person's consent, and destroy every template as `revoke` does; raises as that."""
+    _, order = store.record_many(withdrawn(person, language, by)).result()
+    return carry_out(store, table, order, sensor=sensor, templates=templates)
+
+
+def withdrawn(person: str, language: str, by: Author = _KIOSK) -> list[Draft]:
+    """What a withdrawal says in the log: the no, and an order that no clock can gainsay."""
+    data = {"state": ORDERED, "reason": "withdrawn"}
+    order = Draft(Kind.TEMPLATE_REVOKED, person=person, by=by, data=data)
+    return [refusal(person, language, by), order]
+
+
 def open_orders(store: Store, templates: TemplateStore | None = None) -> list[Event]:
-    """Orders known here that this kiosk has not confirmed."""
-    people = {person.id for person in store.people()} | {slot.person for slot in store.slots()}
-    if templates is not None:
-        people |= {kept.person for kept in templates.kept()}
-    return [order for person in sorted(people - {""}) for order in _open_for(store, person)]
+    """Orders known here that this kiosk has not confirmed.
+
+    A consent that was ended elsewhere is an order too, as long as there is anything here.
+    """
+    slots = store.slots()
+    kept = {one.person for one in templates.kept()} if templates is not None else set()
+    people = {person.id for person in store.people()} | {slot.person for slot in slots} | kept
+    orders = [order for person in sorted(people - {""}) for order in _open_for(store, person)]
+    ordered = {order.person for order in orders}
+    bound = store.sensor_binding()
+    holding = kept | {slot.person for slot in slots if _to_be_seen_to(slot, bound)}
+    noes = (withdrawal(store, person) for person in sorted(holding - ordered - {""}))
+    return orders + [no for no in noes if no is not None]
 
 
 def revoked_since(store: Store, person: str, taken: int) -> bool:
@@ -167,6 +199,12 @@ def _open_for(store: Store, person: str) -> list[Event]:
     device = store.identity.device
     done = {e.data.get("order") for e in events if e.device == device}
     return [e for e in events if e.data.get("state") == ORDERED and e.id not in done]
+
+
+def _to_be_seen_to(slot: Slot, bound: SensorBinding | None) -> bool:
+    """Whether this kiosk can do more about a slot than wait for its sensor."""
+    here = bound is not None and slot.sensor == bound.sensor
+    return here or slot.status != SlotState.PENDING_DELETE
 
 
 def _holding(store: Store, person: str) -> dict[str, int]:

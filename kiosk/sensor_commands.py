@@ -20,7 +20,7 @@ from kiosk import log
 from kiosk.bundle import MAX_BYTES, BundleError, format_of, open_bundle, seal_bundle
 from kiosk.clock import NS, SystemClock
 from kiosk.config import load
-from kiosk.enrolment import has_consent
+from kiosk.consent import has_consent
 from kiosk.provision import back_up, bring_all, copies_of, fits, format_for, kept_for
 from kiosk.rescue import open_store
 from kiosk.revocation import decommission as take_out
@@ -265,7 +265,9 @@ def _reader(bench: _Bench) -> Iterator[ZfmSensor]:
     settings = bench.config.sensor
     if not settings.port:
         raise click.ClickException("no port is set: [sensor] port in the settings")
-    with open_zfm(settings.port, settings.baudrate, settings.address, settings.password) as zfm:
+    with open_zfm(
+        settings.port, settings.baudrate, settings.address, settings.password, settings.model
+    ) as zfm:
         yield zfm
 
 
@@ -312,8 +314,8 @@ def _ask(yes: bool, question: str) -> None:  # noqa: FBT001 - the option, handed
 
 
 def _consented(store: Store) -> Callable[[str], bool]:
-    known = {person.id: person for person in store.people()}
-    return lambda id_: id_ in known and has_consent(store, known[id_])
+    known = {person.id for person in store.people()}
+    return lambda id_: id_ in known and has_consent(store, id_)
 
 
 def _may_come_in(store: Store, copy: Copy) -> bool:

@@ -13,7 +13,7 @@ from drivers.profiles import R307
 from drivers.reconcile import reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm
-from kiosk.cache import CachePlan, Holder, apply_cache, cache_state, plan_cache
+from kiosk.cache import CachePlan, Holder, Shelf, apply_cache, cache_state, plan_cache
 from kiosk.slots import StoredSlots
 from kiosk.vault import VaultKeyError
 from tests.killed import killed_at_call
@@ -150,7 +150,7 @@ USED = {"ann": 2, "bob": 1, "zoe": 3}
 
 
 def planned(sensor, slots, templates, roster):
-    state = cache_state(sensor, slots, templates, USED)
+    state = cache_state(sensor, slots, Shelf(templates), USED)
     return plan_cache(roster, state.enrolled, state.capacity, state.in_sensor)
 
 
@@ -159,7 +159,7 @@ def test_the_session_is_brought_in_and_the_least_recent_makes_room(
 ):
     plan = planned(library, slots, templates, ["zoe", "joe"])
     assert plan == CachePlan(load=("zoe", "joe"), evict=("bob",))
-    done = apply_cache(plan, library, slots, templates)
+    done = apply_cache(plan, library, slots, Shelf(templates))
     assert (done.loaded, done.evicted, done.left) == (("zoe", "joe"), ("bob",), ())
     assert len(small.slots) == 3
     names = ("ann", "bob", "zoe", "joe")
@@ -169,11 +169,11 @@ def test_the_session_is_brought_in_and_the_least_recent_makes_room(
 
 def test_who_is_kept_nowhere_else_is_never_evicted(small, library, slots, templates):
     put_in(library, slots, "bob", impression=2)
-    state = cache_state(library, slots, templates, USED)
+    state = cache_state(library, slots, Shelf(templates), USED)
     assert "bob" not in state.enrolled
     plan = planned(library, slots, templates, ["zoe", "joe"])
     assert plan == CachePlan(load=("zoe",), evict=("ann",))
-    forced = apply_cache(CachePlan(evict=("bob",)), library, slots, templates)
+    forced = apply_cache(CachePlan(evict=("bob",)), library, slots, Shelf(templates))
     assert forced.left == ("bob",)
     assert len(small.slots) == 3
 
@@ -181,14 +181,14 @@ def test_who_is_kept_nowhere_else_is_never_evicted(small, library, slots, templa
 def test_with_a_lost_key_nobody_is_evicted(small, library, slots, templates, tmp_path):
     (tmp_path / "vault.key").unlink()
     with pytest.raises(VaultKeyError):
-        apply_cache(CachePlan(("zoe",), ("bob",)), library, slots, templates)
+        apply_cache(CachePlan(("zoe",), ("bob",)), library, slots, Shelf(templates))
     assert len(small.slots) == 2
 
 
 def test_slots_that_nobody_can_have_are_no_room(small, library, slots, templates):
     small.enrol("mallory", 2)
     reconcile(library, slots)
-    assert cache_state(library, slots, templates, USED).capacity == 2
+    assert cache_state(library, slots, Shelf(templates), USED).capacity == 2
     assert planned(library, slots, templates, ["zoe"]) == CachePlan(("zoe",), ("bob",))
 
 
@@ -196,13 +196,13 @@ def test_a_library_that_was_cleared_is_filled_with_the_session(small, library, s
     small.clear_library()
     assert reconcile(library, slots).missing == {0, 1}
     plan = planned(library, slots, templates, ["ann", "zoe", "joe"])
-    assert apply_cache(plan, library, slots, templates).left == ()
+    assert apply_cache(plan, library, slots, Shelf(templates)).left == ()
     owners = {e.owner for e in slots.entries(slots.binding().sensor).values()}
     assert owners == {"ann", "zoe", "joe"}
 
 
 def test_a_plan_that_does_not_fit_says_who_stayed_away(small, library, slots, templates):
-    done = apply_cache(CachePlan(load=("zoe", "joe")), library, slots, templates)
+    done = apply_cache(CachePlan(load=("zoe", "joe")), library, slots, Shelf(templates))
     assert (done.loaded, done.left) == (("zoe",), ("joe",))
 
 
@@ -237,7 +237,7 @@ def _killed_while_applying(small, folder, open_store, clock, step):
         with open_zfm(small.port) as sensor:
             counted(table, "put", "drop")
             counted(sensor, "storeTemplate", "deleteTemplate", "write_notepad")
-            apply_cache(CachePlan(("zoe", "joe"), ("bob",)), sensor, table, kept)
+            apply_cache(CachePlan(("zoe", "joe"), ("bob",)), sensor, table, Shelf(kept))
 
     lived = killed_at_call(work, step)
     store = open_store(folder / "kiosk.db")
@@ -250,7 +250,7 @@ def _killed_while_applying(small, folder, open_store, clock, step):
         assert found(small, sensor, table, "ann") == "ann", "she was in no plan"
         plan = planned(sensor, table, kept, ["zoe", "joe"])
         assert lived == (plan == CachePlan())
-        assert apply_cache(plan, sensor, table, kept).left == ()
+        assert apply_cache(plan, sensor, table, Shelf(kept)).left == ()
         owners = {e.owner for e in table.entries(seen.stamp.sensor).values()}
         assert owners == {"ann", "zoe", "joe"}
         states = {e.state for e in table.entries(seen.stamp.sensor).values()}

@@ -44,6 +44,7 @@ def test_the_environment_goes_before_the_file(tmp_path):
         ('[screen]\nscheme = "pink"', "screen.scheme"),
         ('[sensor]\nport = "usb:12"', "sensor.port"),
         ('[sensor]\naudit = "maybe"', "sensor.audit"),
+        ('[sensor]\nprofile = "r999"', "sensor.profile"),
         ('[templates]\nclaim = "always"', "templates.claim"),
         ('[hub]\nurl = "hub.example.org"', "hub.url"),
         ('[[schedule]]\nid = "a"\ntitle = "A"\nstart = "25:00"\nend = "10:00"', "schedule a"),
