@@ -3,7 +3,9 @@
 HubError
 +-- LogError         the hub's database cannot be opened or read
 +-- LogBusyError     another hub works on this database
-+-- TokenError       the token's file cannot be used
++-- TokenError       the file of a token or of the hub's secret cannot be used
++-- RegisterError    the register of devices and staff cannot be used
++-- BackupError      a backup cannot be made, or brought back
 +-- ListenError      the address cannot be listened on
 """
 
@@ -23,7 +25,15 @@ class LogBusyError(HubError):
 
 
 class TokenError(HubError):
-    """The token's file cannot be used."""
+    """The file of a token or of the hub's secret cannot be used."""
+
+
+class RegisterError(HubError):
+    """The register of devices and staff cannot be used."""
+
+
+class BackupError(HubError):
+    """A backup cannot be made, or brought back."""
 
 
 class ListenError(HubError):

@@ -1,0 +1,49 @@
+"""All of a hub's authorisation in one piece, opened and closed with the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sync.hub.auth.gate import Gate
+from sync.hub.auth.keys import hub_keys
+from sync.hub.auth.limits import Limits
+from sync.hub.auth.office import Office
+from sync.hub.auth.passes import Passes
+from sync.hub.auth.register import Register, register_path
+from sync.hub.auth.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kiosk.clock import Clock
+    from sync.hub.auth.register import Device
+
+
+class Doors:
+    """`gate` judges, `office` gives out tokens, `routes` are its requests."""
+
+    def __init__(
+        self,
+        db: Path,
+        owner: str,
+        clock: Clock,
+        on_paired: Callable[[Device], None] = lambda _: None,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+    ) -> None:
+        """Open the files beside the database at `db`; raises `TokenError` or `RegisterError`."""
+        keys = hub_keys(db)
+        passes = Passes(keys.signing, clock)
+        self.gate = Gate(owner, passes, Register(register_path(db)), clock, limits)
+        self.office = Office(self.gate, keys, clock, on_paired, limits)
+        self.routes = Routes(self.gate, self.office)
+
+    def start(self) -> None:
+        """Begin to follow the register; on the hub's loop."""
+        self.gate.start()
+
+    async def stop(self) -> None:
+        """End the threads and close the register."""
+        await asyncio.get_running_loop().run_in_executor(None, self.office.close)
+        await self.gate.stop()
