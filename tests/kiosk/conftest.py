@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from drivers.emulator import Emulator
+from drivers.events import SensorUp
 from drivers.reconcile import reconcile
 from drivers.zfm import open_zfm
+from kiosk.keeper import Keeper
 from kiosk.slots import StoredSlots
 from kiosk.store import Store
 from kiosk.templates import TemplateStore
 from kiosk.vault import KeyRing
 from tests.fakes import FakeClock
+from tests.kiosk.keeping import Heard, settings
 
 
 @pytest.fixture
@@ -68,3 +71,27 @@ def sensor(emulator, slots):
     with open_zfm(emulator.port) as opened:
         reconcile(opened, slots)
         yield opened
+
+
+@pytest.fixture
+def heard():
+    """What this test's keepers tell."""
+    return Heard()
+
+
+@pytest.fixture
+def keepers(store, clock, tmp_path, heard):
+    """Starts a keeper with these settings for templates; it is up when this returns."""
+    running = []
+
+    def start(watch=lambda: None, **how):
+        keeper = Keeper(settings(tmp_path, **how), store, clock, heard)
+        keeper.on_library(watch)
+        running.append(keeper)
+        keeper.start()
+        heard.until(SensorUp)
+        return keeper
+
+    yield start
+    for keeper in running:
+        keeper.stop()

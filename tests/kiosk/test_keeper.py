@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 
 import pytest
@@ -10,49 +9,13 @@ import pytest
 from drivers import errors
 from drivers.events import Matched, SensorDown, SensorUp
 from drivers.profiles import GEN_IMAGE, MATCH
-from kiosk.config import Config, Sensor, Storage, Templates
-from kiosk.keeper import Keeper
 from kiosk.model import Author, Kind
 from kiosk.store import Draft
 from kiosk.templates import NoTemplateError
 from kiosk.verification import Verdict
+from tests.kiosk.keeping import PATIENCE
 from tests.kiosk.library import keep, know, put_in
 from tests.waiting import wait_for
-
-PATIENCE = 20
-
-
-class Heard:
-    """What the keeper tells, in order, for whoever waits for it."""
-
-    def __init__(self):
-        self.events = queue.Queue()
-
-    def __call__(self, event):
-        self.events.put(event)
-
-    def until(self, kind):
-        while True:
-            event = self.events.get(timeout=PATIENCE)
-            if isinstance(event, kind):
-                return event
-
-
-@pytest.fixture
-def heard():
-    return Heard()
-
-
-@pytest.fixture
-def settings(tmp_path):
-    def made(**templates):
-        return Config(
-            storage=Storage(str(tmp_path)),
-            sensor=Sensor(str(tmp_path / "sensor")),
-            templates=Templates(**({"backup": True} | templates)),
-        )
-
-    return made
 
 
 @pytest.fixture
@@ -66,21 +29,9 @@ def library(store, sensor, slots, templates):
 
 
 @pytest.fixture
-def keeping(library, store, clock, settings, heard):
+def keeping(library, keepers):
     """Starts a keeper with these settings for templates; it is up when this returns."""
-    running = []
-
-    def start(watch=lambda: None, **how):
-        keeper = Keeper(settings(**how), store, clock, heard)
-        keeper.on_library(watch)
-        running.append(keeper)
-        keeper.start()
-        heard.until(SensorUp)
-        return keeper
-
-    yield start
-    for keeper in running:
-        keeper.stop()
+    return keepers
 
 
 NAMES = ("ann", "bob", "zoe", "eve")
