@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kiosk.clock import Clock
     from kiosk.config import Config
     from kiosk.keeper import Keeper
-    from kiosk.model import LinkStatus
+    from kiosk.model import DeskState, LinkStatus, Session
     from kiosk.store import Store
     from sync.client import SyncClient
 
@@ -78,6 +78,7 @@ class App:
         self.client: SyncClient | None = None
         self._loop = asyncio.get_running_loop()
         self._keeper: Keeper | None = None
+        self._brought: tuple[Session | None, int] | None = None
         self._fallback: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -146,8 +147,19 @@ class App:
         if not self.config.sensor.port:
             self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
             return
-        self._keeper = Keeper(self.config, self.store, self._clock, self._from_reader)
-        self._keeper.start()
+        self._keeper = keeper = Keeper(self.config, self.store, self._clock, self._from_reader)
+        keeper.on_library(lambda: self._soon(self.desk.library_changed))
+        self.desk.verify_with(keeper)
+        self.desk.watch(self._bring_roster, lambda _: None)
+        self._bring_roster(self.desk.state)
+        keeper.start()
+
+    def _bring_roster(self, state: DeskState) -> None:
+        """Have those in the sensor who are expected now; the keeper does it bit by bit."""
+        roster = (state.session, state.counts.total)
+        if self._keeper is not None and roster != self._brought:
+            self._brought = roster
+            self._keeper.roster(self.desk.expected())
 
     def _start_line(self) -> None:
         from sync.client import SyncClient  # noqa: PLC0415
@@ -182,9 +194,9 @@ class App:
             self._hub_clock.learn(self.store.anchors())
         self.desk.link_changed(status)
 
-    def _soon(self, call: Any, argument: object) -> None:  # noqa: ANN401  any of the desk's inputs
+    def _soon(self, call: Any, *arguments: object) -> None:  # noqa: ANN401  any of the desk's inputs
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, argument)
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _own_url(self) -> str | None:
         return self.hub.url if self.hub is not None else None

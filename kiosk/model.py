@@ -70,7 +70,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     device believed; `ticks` (CLOCK_BOOTTIME ns) of `boot` is what the true time is worked out
     from. `saw` holds the ids that a decision was made in sight of.
 
-    What `data` holds, by kind: check_in and check_out `{method, sensor?, slot?, score?}`;
+    What `data` holds, by kind: check_in and check_out `{method, sensor?, slot?, score?, verified?}`
+    (`verified` what became of a claim: `finger`, or why none was compared: `unreadable`,
+    `unavailable`, `interrupted`);
     override `{status, reason?, arrival?, departure?}` (times in UTC ns); retract `{target}`;
     refused `{reason}`; session_opened: a `Session` as builtins; directory
     `{record, id, rev, value}`; consent `{text, language, answer}`; enrolled `{sensor, slot}`.
@@ -324,12 +326,17 @@ class SensorState(StrEnum):
     MISSING = "missing"  # no such port, or unplugged
     SILENT = "silent"  # the port is there, nothing answers as a sensor would
     BUSY = "busy"  # another program holds the port
-    REFUSED = "refused"  # wants a password, or is a stranger
+    REFUSED = "refused"  # wants a password
+    STRANGER = "stranger"  # works, but is not the one, or not as, on record: staff decide
 
 
 @dataclass(frozen=True, slots=True)
 class SensorStatus:
-    """The fingerprint sensor as the door shows it; `since` UTC ns, `retry_at` monotonic seconds."""
+    """The fingerprint sensor as the door shows it; `since` UTC ns, `retry_at` monotonic seconds.
+
+    `mismatch` says how a stranger differs: `blank`, `foreign`, `behind`, `ahead`, `weak` or
+    `damaged`.
+    """
 
     state: SensorState = SensorState.STARTING
     sensor: str = ""
@@ -338,6 +345,7 @@ class SensorStatus:
     since: int | None = None
     retry_at: float | None = None
     detail: str = ""
+    mismatch: str = ""
 
 
 class Phase(StrEnum):
@@ -345,6 +353,7 @@ class Phase(StrEnum):
 
     IDLE = "idle"
     READING = "reading"
+    VERIFYING = "verifying"
     OUTCOME = "outcome"
     OUT_OF_ORDER = "out_of_order"
 
@@ -365,6 +374,7 @@ class Reason(StrEnum):
     UNKNOWN_FINGER = "unknown_finger"
     UNKNOWN_CODE = "unknown_code"
     UNKNOWN_BADGE = "unknown_badge"
+    OTHER_FINGER = "other_finger"  # it was compared with one person's, and is not theirs
     NOT_ACTIVE = "not_active"
     NOT_SAVED = "not_saved"
     DRY = "dry"
@@ -380,7 +390,8 @@ class Outcome:
     """One answer to one finger, badge or code; `at` and `since` UTC ns, `shown` seconds.
 
     `serial` grows with every outcome, so that two equal ones in a row are still two.
-    `attempt` counts bad reads in a row, of `attempts` allowed before another way is offered.
+    `attempt` counts bad reads in a row, of `attempts` allowed before another way is offered;
+    `offered` says that it is now.
     """
 
     serial: int
@@ -394,6 +405,21 @@ class Outcome:
     attempt: int = 0
     attempts: int = 3
     undoable: bool = False
+    offered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody has said who they are, and one finger is to bear them out.
+
+    `ready` tells that it may be placed; from then on there are `shown` seconds for it. `serial`
+    grows with every claim.
+    """
+
+    serial: int
+    person: Person
+    ready: bool = False
+    shown: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +453,7 @@ class DeskState:
     phase: Phase = Phase.IDLE
     session: Session | None = None
     outcome: Outcome | None = None
+    claim: Claim | None = None
     sensor: SensorStatus = field(default_factory=SensorStatus)
     link: LinkStatus = field(default_factory=LinkStatus)
     counts: Counts = field(default_factory=Counts)

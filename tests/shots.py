@@ -14,6 +14,7 @@ os.environ.setdefault("QT_QUICK_BACKEND", "software")
 from PySide6.QtQuick import QQuickItem
 
 from kiosk.model import (
+    Claim,
     Counts,
     LinkState,
     LinkStatus,
@@ -107,6 +108,35 @@ class Stage:
     def unknown_finger(self):
         self._answer(OutcomeKind.TRY_AGAIN, shown=5, reason=Reason.UNKNOWN_FINGER, attempt=2)
 
+    def offered(self):
+        self._answer(OutcomeKind.TRY_AGAIN, shown=10, reason=Reason.DRY, attempt=3, offered=True)
+
+    def offered_unknown(self):
+        reason = Reason.UNKNOWN_FINGER
+        self._answer(OutcomeKind.REFUSED, shown=10, reason=reason, person=None, offered=True)
+
+    def verifying(self):
+        self._ask("Amara Okafor")
+
+    def verifying_long(self):
+        self._ask("Maximiliane-Alexandrina Weiss")
+
+    def other_finger(self):
+        self._answer(OutcomeKind.REFUSED, shown=5, reason=Reason.OTHER_FINGER)
+
+    def stranger(self):
+        sensor = SensorStatus(
+            SensorState.STRANGER,
+            since=at("17:42"),
+            retry_at=self.desk.clock.monotonic() + 5,
+            mismatch="foreign",
+        )
+        self.desk.stage(phase=Phase.OUT_OF_ORDER, outcome=None, sensor=sensor)
+
+    def stranger_help(self):
+        self.stranger()
+        self.shell.stranger.open()
+
     def out_of_order(self):
         sensor = SensorStatus(
             SensorState.SILENT, since=at("17:42"), retry_at=self.desk.clock.monotonic() + 20
@@ -148,8 +178,15 @@ class Stage:
 
     def reset(self):
         self.shell.pill.close()
+        self.shell.stranger.close()
         self.shell.other_ways.leave()
-        self.desk.stage(phase=Phase.IDLE, outcome=None, sensor=READY, link=LINKS["online"])
+        idle = {"phase": Phase.IDLE, "outcome": None, "claim": None}
+        self.desk.stage(**idle, sensor=READY, link=LINKS["online"])
+
+    def _ask(self, name):
+        claim = Claim(self.desk.clock.ticks() + 1, person(name), ready=True)
+        self.desk.stage(phase=Phase.VERIFYING, outcome=None, claim=claim)
+        self.desk.clock.advance(claim.shown * 0.38)
 
     def _link(self, name, **more):
         self.desk.stage(link=dataclasses.replace(LINKS[name], **more))
@@ -177,6 +214,13 @@ SCENES = (
     "unknown_badge",
     "try_again",
     "unknown_finger",
+    "offered",
+    "offered_unknown",
+    "verifying",
+    "verifying_long",
+    "other_finger",
+    "stranger",
+    "stranger_help",
     "out_of_order",
     "out_of_order_badge",
     "starting",

@@ -24,7 +24,13 @@ QML_IMPORT_MAJOR_VERSION = 1
 _POINTING_MS = 4000
 _EXPLAINING_MS = 8000
 # What staff are told of, each in its own words.
-_TROUBLES = (SensorState.MISSING, SensorState.SILENT, SensorState.BUSY, SensorState.REFUSED)
+_TROUBLES = (
+    SensorState.MISSING,
+    SensorState.SILENT,
+    SensorState.BUSY,
+    SensorState.REFUSED,
+    SensorState.STRANGER,
+)
 
 
 @QmlElement
@@ -146,7 +152,7 @@ class Door(QObject):
 
     @Property(str, notify=changed)
     def phase(self) -> str:
-        """idle, reading, outcome or out_of_order."""
+        """idle, reading, verifying, outcome or out_of_order."""
         return str(self._state.phase)
 
     @Property(str, notify=changed)
@@ -216,6 +222,11 @@ class Door(QObject):
             return self._words("button.badge_or_code")
         return self._greeting.action_detail
 
+    @Property(bool, notify=changed)
+    def offered(self) -> bool:
+        """Whether another way in is what is to be done now."""
+        return self._greeting.offered
+
     @Property(str, notify=changed)
     def hint(self) -> str:
         """Which drawing helps: dry, or none."""
@@ -230,6 +241,9 @@ class Door(QObject):
 
     @Property(str, notify=changed)
     def troubleTitle(self) -> str:
+        sensor = self._state.sensor
+        if sensor.state is SensorState.STRANGER:
+            return self._words(f"stranger.{sensor.mismatch or 'foreign'}")
         return self._words(f"out_of_order.{'starting' if self._starting else 'title'}")
 
     @Property(bool, notify=changed)
@@ -247,11 +261,12 @@ class Door(QObject):
     @Property(str, notify=troubleChanged)
     def troubleStaff(self) -> str:
         sensor = self._state.sensor
-        parts = [self._words("out_of_order.staff")]
+        stranger = sensor.state is SensorState.STRANGER
+        parts = [] if stranger else [self._words("out_of_order.staff")]
         if sensor.since is not None and sensor.state in _TROUBLES:
             since = hours.clock(sensor.since, self._zone)
             parts.append(self._words(f"out_of_order.{sensor.state.value}", since=since))
-        if sensor.retry_at is not None:
+        if sensor.retry_at is not None and not stranger:
             seconds = max(0, round(sensor.retry_at - self._desk.clock.monotonic()))
             parts.append(self._words("out_of_order.retry", seconds=seconds))
         return " ".join(parts)

@@ -9,7 +9,7 @@ from kiosk.model import OutcomeKind, Reason
 from ui import hours
 
 if TYPE_CHECKING:
-    from kiosk.model import Outcome, Session
+    from kiosk.model import Outcome, Person, Session
     from ui.words import Words
 
 
@@ -18,7 +18,8 @@ class Greeting:
     """The texts of one outcome.
 
     A person's name comes as `name` and `initial`, so that the first may be elided and the second
-    never is; a phrase comes as `title`. `action` is "undo", "staff", "other" or "" for no button.
+    never is; a phrase comes as `title`. `action` is "undo", "staff", "other" or "" for no button;
+    `offered` says that it is what is to be done now.
     """
 
     kind: str = ""
@@ -33,6 +34,7 @@ class Greeting:
     action: str = ""
     action_title: str = ""
     action_detail: str = ""
+    offered: bool = False
 
 
 def greeting(outcome: Outcome, session: Session | None, words: Words) -> Greeting:
@@ -40,8 +42,18 @@ def greeting(outcome: Outcome, session: Session | None, words: Words) -> Greetin
     return _BY_KIND[outcome.kind](outcome, session, words)
 
 
+def name_parts(person: Person | None) -> tuple[str, str]:
+    """A public name as what may be elided and the initial, which never is."""
+    if person is None:
+        return "", ""
+    if not person.last_name:
+        return person.public_name, ""
+    name, _, initial = person.public_name.rpartition(" ")
+    return name, initial
+
+
 def _accepted(outcome: Outcome, session: Session | None, words: Words) -> Greeting:
-    name, initial = _name(outcome)
+    name, initial = name_parts(outcome.person)
     return Greeting(
         kind=outcome.kind,
         word=words("outcome.accepted"),
@@ -67,7 +79,7 @@ def _arrival(outcome: Outcome, session: Session | None, words: Words) -> str:
 
 
 def _already_in(outcome: Outcome, session: Session | None, words: Words) -> Greeting:
-    name, initial = _name(outcome)
+    name, initial = name_parts(outcome.person)
     since = outcome.at if outcome.since is None else outcome.since
     return Greeting(
         kind=outcome.kind,
@@ -97,13 +109,15 @@ def _try_again(outcome: Outcome, _session: Session | None, words: Words) -> Gree
 
 def _turned_away(outcome: Outcome, words: Words, word: str, aside: str) -> Greeting:
     title, line = _why(outcome, words)
+    offered = outcome.offered
     return Greeting(
         kind=outcome.kind,
-        word=word,
-        title=title,
-        line=line,
-        aside=aside,
-        hint="dry" if outcome.reason is Reason.DRY else "",
+        word=title.replace("\n", " ") if offered else word,
+        title=words("outcome.offered") if offered else title,
+        line=words("outcome.offered_line") if offered else line,
+        aside="" if offered else aside,
+        offered=offered,
+        hint="dry" if outcome.reason is Reason.DRY and not offered else "",
         # What could not be saved could not be by another way either.
         action="" if outcome.reason is Reason.NOT_SAVED else "other",
         action_title=words("button.other_ways"),
@@ -118,15 +132,6 @@ def _why(outcome: Outcome, words: Words) -> tuple[str, str]:
         return words("outcome.see_desk"), words("outcome.see_desk_line")
     name = outcome.person.public_name if outcome.person else ""
     return words(f"{outcome.reason}.title"), words(f"{outcome.reason}.line", name=name)
-
-
-def _name(outcome: Outcome) -> tuple[str, str]:
-    if outcome.person is None:
-        return "", ""
-    if not outcome.person.last_name:
-        return outcome.person.public_name, ""
-    name, _, initial = outcome.person.public_name.rpartition(" ")
-    return name, initial
 
 
 _BY_KIND = {

@@ -51,8 +51,8 @@ class OtherWays(QObject):
         words.changed.connect(self.changed)
 
     def show(self, state: DeskState) -> None:
-        """An answer takes the whole screen: the keypad leaves."""
-        if self._open and state.phase is Phase.OUTCOME:
+        """An answer, or the wait for a finger, takes the whole screen: the keypad leaves."""
+        if self._open and state.phase in (Phase.OUTCOME, Phase.VERIFYING):
             self.leave()
 
     @Property(bool, notify=changed)

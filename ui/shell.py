@@ -12,10 +12,12 @@ from PySide6.QtQml import QQmlApplicationEngine
 
 import resources
 from ui import glyph, ring
+from ui.asking import Asking
 from ui.door import Door
 from ui.other_ways import OtherWays
 from ui.pill import Pill
 from ui.roster import RosterModel
+from ui.stranger import Stranger
 from ui.words import Words
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ class Shell:
         self.roster = RosterModel(desk, self.words)
         self.pill = Pill(desk, self.words)
         self.other_ways = OtherWays(desk, self.words, badge=badge)
+        self.asking = Asking(desk, self.words)
+        self.stranger = Stranger(desk, self.words)
         self._stop = desk.watch(self._show, self.roster.change)
         self._engine = QQmlApplicationEngine()
         width, height = size or DEFAULT_SIZE
@@ -104,6 +108,8 @@ class Shell:
                 "roster": self.roster,
                 "pill": self.pill,
                 "otherWays": self.other_ways,
+                "asking": self.asking,
+                "stranger": self.stranger,
                 "width": width,
                 "height": height,
             },
@@ -149,12 +155,15 @@ class Shell:
             self._badges.close()
         self.window.close()
         destroy(self._engine)
-        for facade in (self.other_ways, self.pill, self.roster, self.door, self.words):
+        facades = (self.stranger, self.asking, self.other_ways, self.pill, self.roster, self.door)
+        for facade in (*facades, self.words):
             destroy(facade)
 
     def _show(self, state: DeskState) -> None:
-        if state.outcome is not None:
+        if state.outcome is not None or state.claim is not None:
             self.warm()
+        self.asking.show(state)
+        self.stranger.show(state)
         self.door.show(state)
         self.roster.show(state)
         self.pill.show(state)

@@ -72,6 +72,14 @@ class Words(QObject):
         return self("button.enter_code")
 
     @Property(str, notify=changed)
+    def forStaff(self) -> str:
+        return self("button.for_staff")
+
+    @Property(str, notify=changed)
+    def whatToDo(self) -> str:
+        return self("button.what_to_do")
+
+    @Property(str, notify=changed)
     def countsSame(self) -> str:
         return self("button.counts_same")
 

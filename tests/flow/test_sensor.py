@@ -13,7 +13,7 @@ async def test_a_swapped_sensor_names_nobody_and_the_old_one_is_welcome_back(sta
     stage.emulator.enrol("stranger", 0)  # in the very slot that is Amara's on our sensor
     sensor = stage.app.desk
     stage.emulator.place("stranger")
-    await stage.until(lambda: sensor.state.sensor.state is SensorState.REFUSED, "the swap")
+    await stage.until(lambda: sensor.state.sensor.state is SensorState.STRANGER, "the swap")
     stage.emulator.lift()
     assert sensor.state.phase is Phase.OUT_OF_ORDER
     assert "different fingerprint reader" in sensor.state.sensor.detail

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import ui
+from drivers.errors import Mismatch
 from kiosk.model import LinkState, Reason, SensorState, Status
 from ui.words import LANGUAGES, Words, read
 
@@ -55,6 +57,10 @@ def test_every_key_is_asked_for_and_every_key_asked_for_exists():
     built |= {f"out_of_order.{it}" for it in ("starting", "starting_line", "title", "line")}
     troubles = set(SensorState) - {SensorState.STARTING, SensorState.READY}
     built |= {f"out_of_order.{state}" for state in troubles}
+    whys = (*get_args(Mismatch), "damaged")
+    built |= {f"stranger.{each}" for each in whys}
+    choices = ("adopt", "wipe", "reprovision")
+    built |= {f"stranger.{choice}{tail}" for choice in choices for tail in ("", "_line")}
     built |= {f"out_of_order.{line}_badge" for line in ("starting_line", "line")}
     assert asked | built | {"name", "date_long", "date_short", "date_day"} == keys
 

@@ -9,9 +9,10 @@ Item {
     property string initial: ""
     property string phrase: ""
     property color ink: Theme.ink
+    property list<int> sizes: Theme.nameSizes
     property int phraseSize: Theme.titleSizes[0]
     readonly property bool named: name !== ""
-    readonly property int nameSize: Theme.nameSizes[large.advanceWidth <= width ? 0 : middle.advanceWidth <= width ? 1 : 2]
+    readonly property int nameSize: sizes[large.advanceWidth <= width ? 0 : middle.advanceWidth <= width ? 1 : 2]
     readonly property bool truncated: title.truncated
 
     implicitHeight: named ? row.height : title.height
@@ -21,7 +22,7 @@ Item {
 
         font.family: Theme.family
         font.weight: Font.DemiBold
-        font.pixelSize: Theme.nameSizes[0]
+        font.pixelSize: answer.sizes[0]
         text: answer.name + " " + answer.initial
     }
     TextMetrics {
@@ -29,7 +30,7 @@ Item {
 
         font.family: Theme.family
         font.weight: Font.DemiBold
-        font.pixelSize: Theme.nameSizes[1]
+        font.pixelSize: answer.sizes[1]
         text: large.text
     }
     Row {

@@ -10,8 +10,8 @@ Window {
     required property DemoPanelFacade demo
 
     title: "Whorl demo"
-    width: Theme.demoWidth
-    height: Theme.demoHeight
+    width: Theme.demo.width
+    height: Theme.demo.height
     color: Theme.surface
 
     ListView {

@@ -12,9 +12,11 @@ Window {
     required property RosterModel roster
     required property Pill pill
     required property OtherWays otherWays
+    required property Asking asking
+    required property Stranger stranger
     readonly property bool answering: door.phase === "outcome"
     readonly property bool broken: door.phase === "out_of_order"
-    readonly property bool covered: answering || broken || otherWays.shown
+    readonly property bool covered: answering || broken || otherWays.shown || asking.shown
 
     // What the first frame does not need is made ready right after it; see Shell.warm.
     property bool warm: false
@@ -54,16 +56,17 @@ Window {
     }
     Loader {
         anchors.fill: parent
-        active: root.broken && !root.otherWays.shown
+        active: root.broken && !root.otherWays.shown && !root.stranger.shown
         sourceComponent: OutOfOrderScreen {
             door: root.door
             words: root.words
             pill: root.pill
             otherWays: root.otherWays
+            stranger: root.stranger
         }
     }
     Loader {
-        active: root.pill.shown && !root.otherWays.shown && !root.answering
+        active: root.pill.shown && !root.otherWays.shown && !root.answering && !root.asking.shown
         x: Theme.portrait ? 0 : Theme.doorWidth
         y: Theme.panelTop
         width: root.width - x
@@ -72,6 +75,22 @@ Window {
             door: root.door
             pill: root.pill
             words: root.words
+        }
+    }
+    Loader {
+        anchors.fill: parent
+        active: root.stranger.shown && !root.otherWays.shown
+        sourceComponent: StrangerScreen {
+            words: root.words
+            stranger: root.stranger
+        }
+    }
+    Loader {
+        anchors.fill: parent
+        active: root.asking.shown
+        sourceComponent: AskScreen {
+            door: root.door
+            asking: root.asking
         }
     }
     Loader {

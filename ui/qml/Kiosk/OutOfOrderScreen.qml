@@ -9,6 +9,7 @@ Rectangle {
     required property Words words
     required property Pill pill
     required property OtherWays otherWays
+    required property Stranger stranger
     readonly property int textX: Theme.portrait ? Theme.margin : ring.x + ring.width + Theme.troubleGap
 
     color: Theme.field
@@ -115,7 +116,7 @@ Rectangle {
     Column {
         x: Theme.margin
         anchors.verticalCenter: language.verticalCenter
-        width: language.x - x - Theme.gap
+        width: (staff.visible ? staff.x : language.x) - x - Theme.gap
         spacing: Theme.headerGap
 
         Line {
@@ -125,11 +126,26 @@ Rectangle {
             text: screen.door.troubleStaff
         }
         Line {
+            visible: !staff.visible
             width: parent.width
             elide: Text.ElideRight
             strong: true
             text: screen.door.countsLine
         }
+    }
+    CardButton {
+        id: staff
+
+        objectName: "strangerHelp"
+        visible: screen.stranger.there
+        x: language.x - Theme.gap - width
+        width: Theme.languageWidth
+        anchors.bottom: parent.bottom
+        anchors.bottomMargin: Theme.buttonsBottom
+        glyph: "key"
+        text: screen.words.forStaff
+        detail: screen.words.whatToDo
+        onClicked: screen.stranger.open()
     }
     CardButton {
         id: language

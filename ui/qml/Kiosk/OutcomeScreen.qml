@@ -12,6 +12,7 @@ Rectangle {
     readonly property bool late: door.late !== ""
     readonly property color ink: Theme.inkOf(door.outcome)
     readonly property color deep: Theme.deepOf(door.outcome)
+    readonly property int offerWidth: Theme.portrait ? Theme.answerButton : Theme.enterWidth
     readonly property color inkOnDeep: Theme.deepInkOf(door.outcome)
 
     color: Theme.fieldOf(door.outcome)
@@ -139,7 +140,9 @@ Rectangle {
         objectName: "answerButton"
         visible: screen.door.action !== ""
         x: parent.width - Theme.margin - width
-        width: Theme.answerButton
+        width: screen.door.offered ? screen.offerWidth : Theme.answerButton
+        height: screen.door.offered ? Theme.enterHeight : implicitHeight
+        titleSize: screen.door.offered ? Theme.enterSize : Theme.buttonSize
         anchors.bottom: parent.bottom
         anchors.bottomMargin: Theme.buttonsBottom
         centred: false
@@ -147,10 +150,10 @@ Rectangle {
         glyph: screen.door.action === "undo" ? "undo" : screen.door.action === "staff" ? "person" : "dots"
         text: screen.door.actionTitle
         detail: screen.door.actionDetail
-        fill: screen.deep
-        ink: screen.inkOnDeep
-        ink2: screen.inkOnDeep
-        accent: screen.inkOnDeep
+        fill: screen.door.offered ? screen.ink : screen.deep
+        ink: screen.door.offered ? screen.color : screen.inkOnDeep
+        ink2: ink
+        accent: ink
         rim: screen.ink
         pressedInk: screen.inkOnDeep
         pressedFill: screen.color

@@ -52,16 +52,18 @@ QtObject {
     readonly property color expFg: shade("#40565A", "#A5B9BB", "#FFFFFF")
     readonly property color ok: shade("#12814E", "#4CC98A", "#00E676")
     readonly property color warn: shade("#B26A00", "#FFC857", "#FFE500")
+    readonly property color ask: shade("#0D5763", "#0D5763", "#000000")
+    readonly property color askDeep: shade("#093F48", "#093F48", "#000000")
     // On black, a status is written in its light colour.
     readonly property color presentText: high ? presentBg : presentFg
     readonly property color deepInk: high ? ink : acceptedInk
-    readonly property color chipEdge: high ? edge : expBg
     readonly property color lateRim: high ? acceptedInk : retry
 
     // -- type
     readonly property string family: "Noto Sans"
     readonly property real lineHeight: 0.86
     readonly property list<int> nameSizes: large ? [112, 88, 64] : [72, 56, 44]
+    readonly property list<int> askSizes: large ? [64, 52, 44] : [44, 36, 28]
     readonly property list<int> titleSizes: large ? [88, 80, 64] : [56, 48, 40]
     readonly property int promptSize: pick(38, 56)
     readonly property int clockSize: pick(44, 68)
@@ -198,8 +200,7 @@ QtObject {
     readonly property int detailRow: pick(40, 64)
     readonly property int detailRowsTop: pick(0, 292)
     readonly property real tryShare: pick(0.58, 0.64)
-    readonly property int demoWidth: 360
-    readonly property int demoHeight: 720
+    readonly property size demo: Qt.size(360, 720)
 
     // -- durations, in milliseconds
     readonly property int arcFill: reducedMotion ? 0 : 90

@@ -1,0 +1,116 @@
+"""The roll of the open session: who is known, who is expected at it, and who came."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+from kiosk import rules
+from kiosk.model import Attendance, Counts, Person, RosterRow, Status
+from kiosk.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kiosk.clock import Clock
+    from kiosk.model import Change, Session
+    from kiosk.store import Store
+
+_LOG = logging.getLogger(__name__)
+
+
+class Roll:
+    """People, sessions and rows as this kiosk knows them; `load` before use, `take` each change."""
+
+    def __init__(self, store: Store, site: rules.Site, clock: Clock) -> None:
+        self.session: Session = rules.open_session(site, (), clock.wall())
+        self.people: dict[str, Person] = {}
+        self._store = store
+        self._site = site
+        self._clock = clock
+        self._known: dict[str, Session] = {}
+        self._rows: dict[str, Attendance] = {}
+
+    def load(self) -> None:
+        """Read the directory and open the session that is due."""
+        self.people = {person.id: person for person in self._store.people()}
+        self._known = {session.id: session for session in self._store.sessions()}
+        self._open(self._due())
+
+    def reconsider(self) -> bool:
+        """Open the session that is due now; whether it is another, or was described anew."""
+        due = self._due()
+        return due != self.session and self._open(due)
+
+    def take(self, change: Change) -> tuple[list[RosterRow], bool]:
+        """Take over what was committed: the rows it touched, and whether the session changed."""
+        self.people.update({person.id: person for person in change.people})
+        self._known.update({session.id: session for session in change.sessions})
+        mine = [row for row in change.rows if row.session == self.session.id]
+        self._rows.update({row.person: row for row in mine})
+        touched = [row.person for row in mine] + [person.id for person in change.people]
+        opened = bool(change.sessions) and self.reconsider()
+        return [self._line(person) for person in dict.fromkeys(touched)], opened
+
+    def announced(self, session: Session) -> bool:
+        """Whether other kiosks have heard of this session."""
+        return session.id in self._known
+
+    def row(self, person: str) -> Attendance | None:
+        """Somebody's row of the open session, if they have one."""
+        return self._rows.get(person)
+
+    def with_code(self, code: str) -> Person | None:
+        """The one person who has this code."""
+        found = [person for person in self.people.values() if person.code and person.code == code]
+        return found[0] if len(found) == 1 else None
+
+    def with_badge(self, kept: str) -> Person | None:
+        """The one person who has a badge with this keyed hash."""
+        found = [person for person in self.people.values() if kept in person.badges]
+        return found[0] if len(found) == 1 else None
+
+    def expected(self) -> Sequence[str]:
+        """Ids of those who are expected, by the session's roster or else all who are active."""
+        if self.session.roster is not None:
+            return self.session.roster
+        return [person.id for person in self.people.values() if person.active]
+
+    def lines(self) -> tuple[RosterRow, ...]:
+        """Who is expected and who came, in no order."""
+        return tuple(self._line(person) for person in self._everybody())
+
+    def counts(self) -> Counts:
+        """How many of them came, and how many are in which other status."""
+        tally = dict.fromkeys(Status, 0)
+        for person in self._everybody():
+            row = self._rows.get(person)
+            tally[row.status if row else Status.EXPECTED] += 1
+        return Counts(
+            present=tally[Status.PRESENT] + tally[Status.LATE],
+            late=tally[Status.LATE],
+            excused=tally[Status.EXCUSED],
+            absent=tally[Status.ABSENT],
+            expected=tally[Status.EXPECTED],
+        )
+
+    def _everybody(self) -> dict[str, None]:
+        return dict.fromkeys([*self.expected(), *self._rows])
+
+    def _line(self, person: str) -> RosterRow:
+        known = self.people.get(person) or Person(person, "?")
+        return RosterRow(known, self._rows.get(person) or Attendance(self.session.id, person))
+
+    def _due(self) -> Session:
+        return rules.open_session(self._site, self._known.values(), self._clock.wall())
+
+    def _open(self, session: Session) -> bool:
+        try:
+            rows = self._store.attendance(session.id)
+        except (StoreError, sqlite3.Error) as error:
+            _LOG.error("the session that is due cannot be opened yet: %s", error)
+            return False
+        self.session = session
+        self._rows = {row.person: row for row in rows}
+        return True
