@@ -9,6 +9,7 @@ from drivers import codes
 from drivers import profiles as p
 from drivers.errors import (
     ProtocolError,
+    Refused,
     ResponseTimeout,
     SensorError,
 )
@@ -102,11 +103,24 @@ def _model(port: str, baudrate: int, reply: Packet) -> str:
     with ZfmSensor(resolve_port(port), baudrate, reply.address) as sensor:
         try:
             sensor.handshake()
-            speaks = sensor.product_info() is not None
+            speaks, notes = sensor.product_info() is not None, _has_notepad(sensor)
         except SensorError:
             return ""
-        for one in p.PROFILES.values():
-            able = one.supports(p.READ_SYS_PARA) and one.supports(p.PRODUCT_INFO) == speaks
-            if able and one.capacity == sensor.capacity:
-                return one.name
-    return ""
+        able = [
+            one
+            for one in p.PROFILES.values()
+            if one.supports(p.READ_SYS_PARA)
+            and one.supports(p.PRODUCT_INFO) == speaks
+            and one.capacity == sensor.capacity
+        ]
+    # Clones lack a notepad that their model has: it only decides between models.
+    able.sort(key=lambda one: bool(one.notepad_pages) is not notes)
+    return able[0].name if able else ""
+
+
+def _has_notepad(sensor: ZfmSensor) -> bool:
+    try:
+        sensor.read_notepad(0)
+    except Refused:
+        return False
+    return True

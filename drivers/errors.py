@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from drivers import codes
+from drivers import codes, profiles
 
 Quality = Literal["dry", "wet", "smudged", "partial", "lifted"]
 Mismatch = Literal["blank", "foreign", "behind", "ahead", "weak"]
@@ -211,7 +211,7 @@ class FlashError(ConfirmationError):
 
 
 class SensorFaulty(ConfirmationError):
-    """The module's own check says that its sensor is broken (R503, 0x29)."""
+    """The module's own check says that its sensor is broken (R503: 0x29, 0xFD)."""
 
     sentence = "The fingerprint reader is broken."
     advice = "Let people in by code, and have the reader replaced."
@@ -346,14 +346,23 @@ _BY_CODE: dict[int, type[ConfirmationError]] = {
     codes.CLEAR_FAILED: FlashError,
     codes.WRONG_PASSWORD: WrongPassword,
     codes.NO_IMAGE: ImageQuality,
+    codes.RESIDUAL_PRINT: TooMessy,
     codes.FLASH_ERROR: FlashError,
     codes.LIBRARY_FULL: LibraryFull,
     codes.PASSWORD_NEEDED: PasswordRequired,
+    codes.TEMPLATE_EMPTY: TemplateNotFound,
+    codes.NO_VALID_TEMPLATE: TemplateNotFound,
+    codes.LIBRARY_EMPTY: TemplateNotFound,
     codes.SENSOR_ERROR: SensorFaulty,
+    codes.HARDWARE_ERROR: SensorFaulty,
 }
+# 0x22 is a print left on the glass when a ZFM-70 says it of an image, an empty slot otherwise.
+_OF_AN_IMAGE = {codes.TEMPLATE_EMPTY: TooMessy}
+_LOOKS = frozenset({profiles.GEN_IMAGE, profiles.IMAGE_TO_TEMPLATE})
 
 
 def confirmation_error(code: int, instruction: int) -> ConfirmationError:
     """The exception for a confirmation code other than 00, given in answer to `instruction`."""
-    kind = _BY_CODE.get(code, Refused)
+    special = _OF_AN_IMAGE if instruction in _LOOKS else {}
+    kind = special.get(code) or _BY_CODE.get(code, Refused)
     return kind(code, f"instruction {instruction:#04x} answered {code:#04x} ({kind.__name__})")

@@ -20,6 +20,8 @@ DELETE_CHAR = 0x0C
 EMPTY = 0x0D
 SET_SYS_PARA = 0x0E
 READ_SYS_PARA = 0x0F
+GR_ENROLL = 0x10
+GR_IDENTIFY = 0x11
 SET_PASSWORD = 0x12
 VERIFY_PASSWORD = 0x13
 GET_RANDOM = 0x14
@@ -33,6 +35,8 @@ TEMPLATE_COUNT = 0x1D
 READ_INDEX = 0x1F
 GET_IMAGE_EX = 0x28
 CANCEL = 0x30
+AUTO_ENROLL = 0x31
+AUTO_IDENTIFY = 0x32
 AURA_LED = 0x35
 CHECK_SENSOR = 0x36
 ALGORITHM_VERSION = 0x39
@@ -60,6 +64,8 @@ INSTRUCTIONS = {
     EMPTY: "Empty",
     SET_SYS_PARA: "SetSysPara",
     READ_SYS_PARA: "ReadSysPara",
+    GR_ENROLL: "GR_Enroll",
+    GR_IDENTIFY: "GR_Identify",
     SET_PASSWORD: "SetPwd",
     VERIFY_PASSWORD: "VfyPwd",
     GET_RANDOM: "GetRandomCode",
@@ -73,6 +79,8 @@ INSTRUCTIONS = {
     READ_INDEX: "ReadIndexTable",
     GET_IMAGE_EX: "GetImageEx",
     CANCEL: "Cancel",
+    AUTO_ENROLL: "AutoEnroll",
+    AUTO_IDENTIFY: "AutoIdentify",
     AURA_LED: "AuraLedConfig",
     CHECK_SENSOR: "CheckSensor",
     ALGORITHM_VERSION: "GetAlgVer",
@@ -101,7 +109,10 @@ _CORE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a module thinks, in seconds; the defaults were measured on an optical FPM10A."""
+    """How long a module thinks, in seconds; the defaults were measured on an optical FPM10A.
+
+    `patience` is how long an automatic flow waits for a finger, or for it to be lifted.
+    """
 
     boot: float = 0.5
     image_miss: float = 0.005
@@ -111,6 +122,7 @@ class Timing:
     search_each: float = 0.00075
     store: float = 0.06
     empty: float = 0.3
+    patience: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +137,9 @@ class Profile:
     power-up, whether dry and wet fingers have codes of their own, whether bytes that arrive while
     the module thinks are lost, whether RegModel merges two different fingers without a word,
     whether GetImage spoils the buffers for a search (RegModel still takes them), which page
-    number comes with "not found", and whether templates have a buffer of their own beside those
-    of features (Match compares that one with the features taken last, UpChar always sends it).
+    number comes with "not found", whether templates have a buffer of their own beside those
+    of features (Match compares that one with the features taken last, UpChar always sends it), and
+    whether Match refuses every finger, also one that Search accepts.
     """
 
     name: str
@@ -153,6 +166,7 @@ class Profile:
     image_clears_buffers: bool = False
     page_when_missed: int = 0
     model_buffer: bool = False
+    match_refuses: bool = False
 
     def supports(self, instruction: int) -> bool:
         """Whether the model obeys `instruction` at all."""
@@ -184,7 +198,8 @@ R503 = Profile(
     baud_codes=(1, 2, 4, 6, 12),
     scores=(70, 140),
     instructions=_CORE
-    | {WRITE_NOTEPAD, READ_NOTEPAD, READ_INFO_PAGE, GET_IMAGE_EX, CANCEL, AURA_LED, CHECK_SENSOR}
+    | {WRITE_NOTEPAD, READ_NOTEPAD, READ_INFO_PAGE, GET_IMAGE_EX, AURA_LED, CHECK_SENSOR}
+    | {CANCEL, AUTO_ENROLL, AUTO_IDENTIFY}
     | {ALGORITHM_VERSION, FIRMWARE_VERSION, PRODUCT_INFO, SOFT_RESET, HANDSHAKE},
     timing=Timing(boot=0.05, image_hit=(0.1, 0.2), convert=0.3, search_each=0.001),
     unknown_code=0xFC,
@@ -201,7 +216,18 @@ R308 = Profile(
     instructions=(_CORE | {HI_SPEED_SEARCH}) - {READ_SYS_PARA},
 )
 
-PROFILES = {profile.name: profile for profile in (ZFM20, R307, R308, R503)}
+AS608 = Profile(
+    name="as608",
+    capacity=162,
+    template_size=512,
+    notepad_pages=16,
+    instructions=_CORE
+    | {GR_ENROLL, GR_IDENTIFY, READ_INFO_PAGE, PORT_CONTROL}
+    | {WRITE_NOTEPAD, READ_NOTEPAD, HI_SPEED_SEARCH},
+    moisture_codes=True,
+)
+
+PROFILES = {profile.name: profile for profile in (ZFM20, AS608, R307, R308, R503)}
 
 
 def profile_named(name: str) -> Profile | None:

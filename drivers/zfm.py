@@ -6,6 +6,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from drivers import codes
 from drivers import profiles as p
 from drivers.errors import (
@@ -19,6 +21,8 @@ from drivers.errors import (
     ResponseTimeout,
     SensorError,
     SlotOutOfRange,
+    TemplateNotFound,
+    UnexpectedReply,
     WrongPassword,
 )
 from drivers.exchange import SYNC_TRY, Exchange
@@ -40,6 +44,7 @@ _DOUBTFUL = (*_UNCERTAIN, ConfirmationError)
 _BAUDRATE, _PACKET_SIZE = 4, 6
 # With 256 bytes to a packet uploads are known to fail on R30x clones.
 _SAFE_PACKET_CODE = 2
+_LIGHTS = frozenset({p.AURA_LED, p.LED_ON, p.LED_OFF})
 
 
 class ZfmSensor(Exchange):
@@ -76,8 +81,13 @@ class ZfmSensor(Exchange):
         HiSpeedSearch (R30x manual, 0x1B) where the module has it.
         """
         where = b"\x01" + _words(start, count or self.capacity - start)
-        reply = self._optional(bytes((p.HI_SPEED_SEARCH,)) + where) if fast else None
-        reply = reply or self._exchange(bytes((p.SEARCH,)) + where)
+        try:
+            reply = self._optional(bytes((p.HI_SPEED_SEARCH,)) + where) if fast else None
+            reply = reply or self._exchange(bytes((p.SEARCH,)) + where)
+        except TemplateNotFound as nothing:
+            if nothing.code != codes.LIBRARY_EMPTY:
+                raise
+            return None
         if reply[0] != codes.OK:
             # What some modules send behind "not found" is no slot.
             return None
@@ -161,6 +171,21 @@ class ZfmSensor(Exchange):
             return False
         self.captures += 1
         return True
+
+    def downloadImage(self, imageDestination: str) -> None:  # noqa: N802, N803 - pyfingerprint's name
+        """Save the image taken last (UpImage), 256x288 or another model's size; OSError.
+
+        It shows a person's finger in the clear: for trying a sensor out, never for a kiosk.
+        """
+        data = self._read_stream(bytes((p.UP_IMAGE,)))
+        known = self.profile.image if self.profile else None
+        sizes = {known} if known else {one.image for one in p.PROFILES.values()}
+        size = next((size for size in sizes if size[0] * size[1] == 2 * len(data)), None)
+        if size is None:
+            raise UnexpectedReply(f"an image of {len(data)} bytes, which is no model's")
+        # Two pixels to a byte, sixteen levels of grey.
+        pixels = bytes(level * 17 for byte in data for level in (byte >> 4, byte & 0x0F))
+        Image.frombytes("L", size, pixels).save(imageDestination)
 
     def storeTemplate(self, positionNumber: int = -1, charBufferNumber: int = 1) -> int:  # noqa: N802, N803 - pyfingerprint's names
         """As inherited; raises LibraryFull if -1 finds no free slot, or SlotOutOfRange."""
@@ -248,7 +273,8 @@ class ZfmSensor(Exchange):
     def _optional(self, content: bytes) -> bytes | None:
         """The answer, code first, to an instruction of some models only; None where it is unknown.
 
-        What is unknown once is not asked again. 0x01 also means a damaged command: asked twice.
+        What is unknown once is not asked again. 0x01 also means a damaged command, and silence a
+        lost answer: both are asked twice, but for lights, which nobody is to wait for.
         """
         if content[0] in self._lacks:
             return None
@@ -256,7 +282,8 @@ class ZfmSensor(Exchange):
             try:
                 return self._exchange(content)
             except ResponseTimeout:
-                break
+                if content[0] in _LIGHTS:
+                    break
             except Refused as refusal:
                 if refusal.code == codes.UNSUPPORTED:
                     break
@@ -264,6 +291,15 @@ class ZfmSensor(Exchange):
                     raise
         self._lacks |= {content[0]}
         return None
+
+    def _read_stream(self, content: bytes) -> bytes:
+        """What comes in data packets behind the acknowledgement of one command."""
+        self._exchange(content)
+        data, kind = b"", 0
+        while kind != PacketKind.END:
+            kind, packet = self._PyFingerprint__readPacket()
+            data += packet
+        return data
 
     def _unless(self, error: SensorError, obeyed: Callable[[], bool]) -> None:
         """Raise `error`, unless reading back shows that the command was obeyed all the same."""

@@ -114,7 +114,7 @@ def _soft_reset(_module: Module, _: bytes) -> Answer:
 
 
 def _ready(_module: Module, _: bytes) -> Answer:
-    """HandShake; also Cancel, for there is no automatic flow that it could end."""
+    """HandShake."""
     return Answer()
 
 
@@ -130,7 +130,6 @@ EXTENSIONS: dict[int, tuple[int, Callable[[Module, bytes], Answer]]] = {
     p.READ_NOTEPAD: (1, _read_notepad),
     p.HI_SPEED_SEARCH: (5, search),
     p.GET_IMAGE_EX: (0, _get_image_ex),
-    p.CANCEL: (0, _ready),
     p.AURA_LED: (4, _aura_light),
     p.CHECK_SENSOR: (0, _check_sensor),
     p.ALGORITHM_VERSION: (0, _algorithm_version),

@@ -59,6 +59,8 @@ def _match(module: Module, _: bytes) -> Answer:
     else:
         first, second = ram.buffers.get(1), ram.buffers.get(2)
     score = fingers.compare(first, second, module.profile.scores) if first and second else 0
+    if module.profile.match_refuses:
+        score = 0
     ram.matched = score > 0
     return Answer(c.OK if score else c.NO_MATCH, score.to_bytes(2, "big"))
 

@@ -31,6 +31,7 @@ _BYTE_GAP = 0.1
 # Bytes of a paced reply leave in steps of this many seconds, as a UART's queue would release them.
 _PACE_STEP = 0.001
 _HOST_IDLE = 1.0
+_FLOW_STEP = 0.02
 _DRAIN = 0.25
 
 
@@ -64,6 +65,7 @@ class Line:
         self._powered = 0  # counts power-ups: an exchange from before one is over
         self._wake_read = self._wake_write = -1
         self._free_at = self._last_byte = 0.0
+        self._flow_mishap: Mishap | None = None
 
     @property
     def running(self) -> bool:
@@ -152,10 +154,13 @@ class Line:
     def _turn(self) -> None:
         if self._booting and self.wire.plugged:
             self._boot()
-        if self._wait(_HOST_IDLE):
+        flows = self.module.ram.flow is not None
+        if self._wait(_FLOW_STEP if flows else _HOST_IDLE):
             self._hear(self.wire.read())
-        elif self.wire.plugged:
+        elif self.wire.plugged and not flows:
             self.wire.forget_host()
+        if self.wire.plugged:
+            self._go_on()
 
     def _wait(self, seconds: float) -> bool:
         """Whether bytes came within `seconds`; jobs are done meanwhile."""
@@ -222,15 +227,33 @@ class Line:
                 return False
             self.history.append(reply.instruction)
             self._kept()
-        self._answer(reply, mishap or Mishap())
+        if reply.packets:
+            self._answer(reply, mishap or Mishap())
+        else:
+            self._flow_mishap = mishap  # meant for the first thing that the flow will say
         return True
 
-    def _answer(self, reply: Reply, mishap: Mishap) -> None:
+    def _go_on(self) -> None:
+        """What the module does by itself, if it does."""
+        with self.lock:
+            if (reply := self.module.advance(time.monotonic())) is None:
+                return
+            self._kept()
+        self._free_at = max(self._free_at, time.monotonic())
+        mishap, self._flow_mishap = self._flow_mishap, None
+        if not reply.packets:
+            self._sleep_until(self._free_at + (reply.busy if self._thinks else 0.0))
+            self._flow_mishap = mishap
+            return
+        self._answer(reply, mishap or self.mishaps.take(reply.instruction) or Mishap(), hears=True)
+
+    def _answer(self, reply: Reply, mishap: Mishap, *, hears: bool = False) -> None:
+        """Think and reply; a module that `hears` loses nothing that came meanwhile."""
         started = self._free_at if self._paced else time.monotonic()
         busy = (reply.busy if self._thinks else 0.0) + mishap.delay
         if busy:
             self._sleep_until(started + busy)
-        if self.module.profile.deaf_while_busy:
+        if self.module.profile.deaf_while_busy and not hears:
             self.wire.read()
             self._decoder.reset()
         self._transmit(mishap.wire(reply), started + busy)
@@ -268,12 +291,13 @@ class Line:
         """Sleep, but go on serving jobs; raises _Interrupted if one of them ends this exchange."""
         plugs, powered = self.wire.plugs, self._powered
         while (left := deadline - time.monotonic()) > 0:
-            if left < 2 * _PACE_STEP:
-                time.sleep(left)
-                continue
-            if select.select([self._wake_read], [], [], left - _PACE_STEP)[0]:
+            # A select sleeps too coarsely for the last step, but a job must not wait for ever.
+            short = left < 2 * _PACE_STEP
+            if select.select([self._wake_read], [], [], 0.0 if short else left - _PACE_STEP)[0]:
                 os.read(self._wake_read, 4096)
                 self._run_jobs()
+            elif short:
+                time.sleep(left)
             over = self.wire.plugs != plugs or self._powered != powered
             if self._stopping or over or not self.wire.plugged:
                 raise _Interrupted

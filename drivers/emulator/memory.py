@@ -12,6 +12,8 @@ from drivers.packets import DEFAULT_ADDRESS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from drivers.emulator.flows import Flow
+
 
 class Part(StrEnum):
     """What can be broken in a module."""
@@ -111,3 +113,4 @@ class Ram:
     data_failed: bool = False
     light: Light = field(default_factory=Light)
     port_on: bool = True
+    flow: Flow | None = None  # what it is doing by itself

@@ -1,7 +1,7 @@
 """The sensor itself, without a wire: packets in, replies out, flash and RAM behind them.
 
 Packets and gates: ZFM-20 manual V2.0, 4.5 and chapter 5. What each instruction does is in
-`instructions` (every model) and `extensions` (families).
+`instructions` (every model), `extensions` (families) and `flows` (what they do by themselves).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from drivers import profiles as p
 from drivers.emulator import fingers, ridges
 from drivers.emulator.extensions import EXTENSIONS
 from drivers.emulator.fingers import Finger, Quality
+from drivers.emulator.flows import FLOWS
 from drivers.emulator.glass import Glass
 from drivers.emulator.instructions import CORE
 from drivers.emulator.memory import Download, Flash, Image, Part, Ram
@@ -23,7 +24,7 @@ from drivers.packets import MAX_CONTENT, Fault, FaultKind, Packet, PacketKind
 if TYPE_CHECKING:
     from drivers.profiles import Profile
 
-_HANDLERS = CORE | EXTENSIONS
+_HANDLERS = CORE | EXTENSIONS | FLOWS
 _KIND_AT = 6
 _CONTENT_AT = 9
 
@@ -61,11 +62,15 @@ class Module:
     def instruction_of(self, item: Packet | Fault) -> int | None:
         """The instruction to which `react` would answer; None if it would stay silent."""
         if isinstance(item, Fault):
-            damaged = item.kind is FaultKind.CHECKSUM and item.address == self.flash.address
+            free = self.ram.flow is None
+            damaged = (
+                free and item.kind is FaultKind.CHECKSUM and item.address == self.flash.address
+            )
             answered = damaged and item.raw[_KIND_AT] == PacketKind.COMMAND
             return item.raw[_CONTENT_AT] if answered else None
         mine = item.address == self.flash.address or self.profile.answers_wrong_address
-        return item.content[0] if mine and item.kind is PacketKind.COMMAND else None
+        heard = mine and item.kind is PacketKind.COMMAND and not self._absorbed_in_a_flow(item)
+        return item.content[0] if heard else None
 
     def react(self, item: Packet | Fault) -> Reply | None:
         """What the module answers to whatever came over the line, if anything."""
@@ -73,6 +78,8 @@ class Module:
 
     def on_packet(self, packet: Packet) -> Reply | None:
         """What the module answers, if anything."""
+        if self._absorbed_in_a_flow(packet):
+            return None
         if packet.address != self.flash.address:
             answered = packet.kind is PacketKind.COMMAND and self.profile.answers_wrong_address
             return self._reply(packet.content[0], Answer(c.ADDRESS_ERROR)) if answered else None
@@ -89,6 +96,17 @@ class Module:
         if fault.kind is FaultKind.CHECKSUM and self.ram.download is not None:
             self.ram.download, self.ram.data_failed = None, True
         return None
+
+    def advance(self, now: float) -> Reply | None:
+        """What a flow that is under way has to say at `now` (seconds, of any clock), if anything.
+
+        A reply without packets is thought that is not told.
+        """
+        if (flow := self.ram.flow) is None or (answer := flow.advance(now)) is None:
+            return None
+        if flow.over:
+            self.ram.flow = None
+        return self._reply(flow.instruction, answer)
 
     # -- for the instructions ----------------------------------------------------------------------
 
@@ -114,6 +132,10 @@ class Module:
         """Whether the flash is broken."""
         return Part.FLASH in self.broken
 
+    def _absorbed_in_a_flow(self, packet: Packet) -> bool:
+        """Left open by the manuals: what other commands get meanwhile; here nothing."""
+        return self.ram.flow is not None and packet.content[0] != p.CANCEL
+
     # -- packets -----------------------------------------------------------------------------------
 
     def _obey(self, content: bytes) -> Answer:
@@ -127,9 +149,15 @@ class Module:
         if not self.profile.supports(instruction) or instruction not in _HANDLERS:
             return Answer(self.profile.unknown_code)
         needed, handler = _HANDLERS[instruction]
-        return handler(self, params) if len(params) >= needed else Answer(c.PACKET_ERROR)
+        if len(params) < needed:
+            return Answer(c.PACKET_ERROR)
+        answer = handler(self, params)
+        self.ram.flow = answer.flow
+        return answer
 
     def _reply(self, instruction: int, answer: Answer) -> Reply:
+        if answer.silent or answer.flow is not None:
+            return Reply(instruction, (), answer.busy)
         address = self.flash.address
         packets = [Packet(PacketKind.ACK, bytes((answer.code,)) + answer.data, address)]
         size = min(p.PACKET_SIZES[self.flash.packet_code], MAX_CONTENT)

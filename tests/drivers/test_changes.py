@@ -18,6 +18,7 @@ from drivers.reconcile import reconcile
 from drivers.slots import SlotState
 from drivers.templates import read_template
 from drivers.zfm import ZfmSensor, open_zfm
+from tests.drivers.conftest import wait_until
 from tests.drivers.person import QUICK, same
 from tests.drivers.table import FileTable, MemoryTable
 
@@ -194,13 +195,14 @@ def test_a_provision_killed_at_any_step_is_whole_or_known_to_be_missing(tmp_path
     assert known.count((0, 1)) == 1 + after
 
 
+@pytest.mark.parametrize("heard", [True, False])
 @pytest.mark.parametrize("instruction", [STORE, WRITE_NOTEPAD, DELETE_CHAR])
-def test_the_cable_pulled_in_mid_change_is_settled_on_reconnect(emulator, instruction):
+def test_the_cable_pulled_in_mid_change_is_settled_on_reconnect(emulator, instruction, heard):
     table = MemoryTable()
     with open_zfm(emulator.port) as sensor:
         reconcile(sensor, table)
         put_ann(emulator, sensor, table)
-        pull_at(emulator, sensor, instruction)
+        pull_at(emulator, sensor, instruction, heard=heard)
         with pytest.raises(errors.TransportError):
             change(emulator, sensor, table, instruction)
     emulator.replug()
@@ -215,14 +217,15 @@ def change(emulator, sensor, table, instruction):
         put_bob(emulator, sensor, table)
 
 
-def pull_at(emulator, sensor, instruction):
-    """Pull the cable when the given command has been sent and its answer will never come."""
+def pull_at(emulator, sensor, instruction, *, heard):
+    """Pull the cable once the command was obeyed, or lost: its answer will never come."""
     begin = sensor._begin
-    emulator.inject(Mishap(instruction, silent=True))
+    emulator.inject(Mishap(instruction, silent=heard, unheard=not heard))
 
     def pulled(content):
         begin(content)
         if content[0] == instruction:
+            wait_until(lambda: emulator.look()["mishaps"] == 0)
             emulator.unplug()
 
     sensor._begin = pulled

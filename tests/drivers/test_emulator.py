@@ -355,7 +355,9 @@ def test_unplugged_while_it_sends_it_goes_on_after_a_replug(tmp_path):
             assert host.hear(12)[9:10] == OK
             host.send(encode(Packet(PacketKind.COMMAND, b"\x0a")))
             assert len(host.hear(500)) == 500
+            pulled = time.monotonic()
             emulator.unplug()
+            assert time.monotonic() - pulled < 1.0, "the image would have taken seven seconds"
         emulator.replug()
         with Host(emulator.port) as host:
             host.send(GEN_IMAGE)

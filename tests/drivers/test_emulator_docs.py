@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from drivers.emulator import Emulator, commands
 from drivers.emulator.commands import HELP, obey
 from drivers.emulator.trouble import Trouble
-from drivers.profiles import PROFILES
+from drivers.profiles import PROFILES, Profile
 
 PAGE = (Path(__file__).parents[2] / "docs/emulator.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -57,9 +58,9 @@ def test_the_table_of_profiles_agrees_with_the_profiles():
     rows = {}
     for line in PAGE[PAGE.index("## Profiles") :].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 5:
+        if len(cells) == 6:
             rows[cells[0]] = cells[1:]
-    assert rows[""] == list(rows[""]) == ["zfm20", "r307", "r308", "r503"]
+    assert rows[""] == list(rows[""]) == ["zfm20", "as608", "r307", "r308", "r503"]
     for column, name in enumerate(rows[""]):
         profile = PROFILES[name]
         boot = "none" if profile.boot_byte is None else f"{profile.boot_byte:02X}"
@@ -79,6 +80,16 @@ def test_the_instructions_that_the_page_lists_are_those_of_the_profiles():
     core = {*range(0x01, 0x10), *range(0x12, 0x16), 0x1D, 0x1F}
     assert PROFILES["zfm20"].instructions == core
     assert PROFILES["r308"].instructions == core - {0x0F} | {0x1B}
-    for name in ("r307", "r503"):
+    for name in ("as608", "r307", "r503"):
         line = re.search(rf"^- `{name}`: also ([0-9A-F, ]+)", PAGE, re.MULTILINE)[1]
         assert PROFILES[name].instructions == core | {int(code, 16) for code in line.split(",")}
+
+
+def test_the_habits_on_the_page_are_those_of_the_profiles():
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]*)\|", PAGE, re.MULTILINE)
+    shown = {name: on.strip() for name, on in rows if hasattr(PROFILES["r307"], name)}
+    habits = [field.name for field in fields(Profile) if isinstance(field.default, bool)]
+    assert sorted(shown) == sorted(habits)
+    for name in habits:
+        on = [one.name for one in PROFILES.values() if getattr(one, name)]
+        assert shown[name] == ("all" if len(on) == len(PROFILES) else ", ".join(on)), name

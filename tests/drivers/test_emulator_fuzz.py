@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from drivers.emulator import fingers
 from drivers.emulator.module import Module
 from drivers.packets import MAX_CONTENT, MAX_FRAME, Decoder, Packet, PacketKind, encode
-from drivers.profiles import PROFILES
+from drivers.profiles import AUTO_ENROLL, AUTO_IDENTIFY, PROFILES
 
 _PARAMS = st.one_of(st.binary(max_size=6), st.binary(max_size=MAX_CONTENT - 1))
 _PACKETS = st.builds(
@@ -36,8 +36,8 @@ _CHUNKS = st.one_of(
 
 
 @settings(max_examples=150)
-@given(st.sampled_from(sorted(PROFILES)), st.lists(_CHUNKS, max_size=25), st.booleans())
-def test_whatever_comes_over_the_line(name, chunks, present):
+@given(st.sampled_from(sorted(PROFILES)), st.lists(_CHUNKS, max_size=25), st.booleans(), st.data())
+def test_whatever_comes_over_the_line(name, chunks, present, data):
     module, decoder = Module(PROFILES[name], seed=1), Decoder()
     module.enrol("ann", 0)
     if present:
@@ -50,11 +50,33 @@ def test_whatever_comes_over_the_line(name, chunks, present):
             if reply is not None:
                 assert reply.instruction == instruction
                 assert reply.busy >= 0
-                assert all(encode(packet) for packet in reply.packets)
-                assert reply.packets[0].kind is PacketKind.ACK
-                if reply.after:
-                    reply.after()
+                if not reply.packets:
+                    assert module.ram.flow is not None, "nothing but a flow may stay silent"
+                else:
+                    _check_reply(reply)
+        _go_on(module, data)
         _check_bounds(module, decoder)
+
+
+def _check_reply(reply):
+    assert all(encode(packet) for packet in reply.packets)
+    assert reply.packets[0].kind is PacketKind.ACK
+    if reply.after:
+        reply.after()
+
+
+def _go_on(module, data):
+    """A flow goes on for a while, the finger coming and going; it may never talk without end."""
+    now = 0.0
+    for _ in range(data.draw(st.integers(0, 40))):
+        if data.draw(st.booleans()):
+            module.glass.finger = None if module.glass.finger else fingers.Finger("ann")
+        now += data.draw(st.sampled_from([0.02, 4.0]))
+        if (reply := module.advance(now)) is not None and reply.packets:
+            assert reply.instruction in {AUTO_ENROLL, AUTO_IDENTIFY}
+            _check_reply(reply)
+        if module.ram.flow is None:
+            return
 
 
 def _check_bounds(module, decoder):

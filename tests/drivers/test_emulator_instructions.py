@@ -9,14 +9,17 @@ import pytest
 from drivers import profiles as p
 from drivers.emulator import fingers
 from drivers.emulator.extensions import EXTENSIONS
+from drivers.emulator.flows import FLOWS
 from drivers.emulator.instructions import CORE
 from drivers.emulator.memory import Light, Part
 from drivers.emulator.module import Module
 from drivers.packets import Decoder, Fault, Packet, PacketKind, encode
-from drivers.profiles import INSTRUCTIONS, PROFILES, R307, R308, R503, ZFM20
+from drivers.profiles import AS608, INSTRUCTIONS, PROFILES, R307, R308, R503, ZFM20
 from tests.drivers.emulated import OK, ack, ask, command, send_data, touch
 
-HANDLERS = CORE | EXTENSIONS
+HANDLERS = CORE | EXTENSIONS | FLOWS
+# They answer as they go on: tests/drivers/test_emulator_flows.py.
+STARTS = {p.AUTO_ENROLL, p.AUTO_IDENTIFY}
 # What a module with a good finger on it and ann in slot 0 answers, after GetImage and Img2Tz:
 # parameters, confirmation code, bytes of data behind it, bytes of data packets.
 CASES = {
@@ -47,7 +50,11 @@ CASES = {
     p.READ_NOTEPAD: (b"\0", 0x00, 32, 0),
     p.HI_SPEED_SEARCH: (b"\1\0\0\0\xff", 0x00, 4, 0),
     p.GET_IMAGE_EX: (b"", 0x00, 0, 0),
+    p.GR_ENROLL: (b"", 0x00, 2, 0),
+    p.GR_IDENTIFY: (b"", 0x00, 4, 0),
     p.CANCEL: (b"", 0x00, 0, 0),
+    p.AUTO_ENROLL: (b"\1\1\1\1\1", None, 0, 0),
+    p.AUTO_IDENTIFY: (b"\3\0\xc8\1\1", None, 0, 0),
     p.AURA_LED: (b"\1\x40\2\0", 0x00, 0, 0),
     p.CHECK_SENSOR: (b"", 0x00, 0, 0),
     p.ALGORITHM_VERSION: (b"", 0x00, 32, 0),
@@ -84,6 +91,9 @@ def test_shape_and_code_on_every_profile(name, instruction):
     if not profile.supports(instruction):
         assert answer == [bytes((profile.unknown_code,))]
         return
+    if instruction in STARTS:
+        assert answer == []
+        return
     assert answer[0][0] == code
     assert len(answer[0]) == 1 + data
     assert sum(map(len, answer[1:])) == stream
@@ -106,7 +116,7 @@ def test_one_byte_too_few_is_a_packet_error_on_every_profile(name, instruction):
 
 
 @pytest.mark.parametrize(
-    ("profile", "code"), [(ZFM20, 0x01), (R307, 0x01), (R308, 0x01), (R503, 0xFC)]
+    ("profile", "code"), [(ZFM20, 0x01), (AS608, 0x01), (R307, 0x01), (R308, 0x01), (R503, 0xFC)]
 )
 def test_what_no_profile_knows_gets_the_family_s_answer(profile, code):
     for instruction in set(range(256)) - profile.instructions:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
-from drivers import errors
+from drivers import commands, errors
 from drivers.changes import delete, enrol
-from drivers.emulator import Emulator
+from drivers.emulator import Emulator, ridges
+from drivers.emulator.fingers import Finger, Quality
 from drivers.extras import DARK, Colour, Effect, Light, ProductInfo
 from drivers.library import identify_sensor
-from drivers.profiles import HI_SPEED_SEARCH, PROFILES, R503, SEARCH
+from drivers.profiles import HI_SPEED_SEARCH, PRODUCT_INFO, PROFILES, R307, R503, SEARCH
 from drivers.reconcile import reconcile
 from drivers.templates import read_template, verify_one
 from drivers.zfm import ZfmSensor
@@ -116,6 +118,58 @@ def test_a_lost_answer_to_a_light_is_no_error_and_not_asked_for_again(ring):
     sensor.show(Light())
     assert emulator.history.count(0x35) == before
     assert sensor.readImage() is False
+
+
+@pytest.mark.parametrize("spoil", ["silence", "lose", "wrong_checksum"])
+def test_one_lost_answer_does_not_make_another_model_of_it(ring, spoil, monkeypatch):
+    monkeypatch.setattr(commands, "DEADLINE", 0.1)
+    emulator, sensor = ring
+    getattr(emulator, spoil)(PRODUCT_INFO)
+    if spoil == "wrong_checksum":
+        with pytest.raises(errors.ChecksumError):
+            sensor.product_info()
+    assert sensor.model == "r503"
+    emulator.enrol("ann", 1)
+    assert read_template(sensor, 1).format == "r503/1536"
+
+
+def test_what_stays_silent_twice_is_not_there_and_not_asked_for_again(ring, monkeypatch):
+    monkeypatch.setattr(commands, "DEADLINE", 0.05)
+    emulator, sensor = ring
+    emulator.lose(PRODUCT_INFO, times=2)
+    assert sensor.product_info() is None
+    assert sensor.product_info() is None
+    assert PRODUCT_INFO not in emulator.history
+
+
+def test_the_image_is_that_of_the_finger_whatever_the_models_size(model, tmp_path):
+    emulator, sensor = model
+    emulator.place("ann")
+    sensor.readImage()
+    sensor.downloadImage(str(tmp_path / "ann.png"))
+    with Image.open(tmp_path / "ann.png") as saved:
+        assert saved.size == sensor.profile.image
+        levels = list(saved.tobytes())
+    packed = bytes(high // 17 << 4 | low // 17 for high, low in batched(levels))
+    assert packed == ridges.image(Finger("ann").identity, Quality.GOOD, sensor.profile.image)
+    assert sensor.readImage() is True
+
+
+def batched(levels):
+    return zip(levels[::2], levels[1::2], strict=True)
+
+
+def test_an_image_of_no_known_size_is_refused_and_none_is_taken_for_none(ring, tmp_path):
+    emulator, sensor = ring
+    with pytest.raises(errors.Refused):
+        sensor.downloadImage(str(tmp_path / "none.png"))
+    emulator.place("ann")
+    sensor.readImage()
+    sensor.profile = R307
+    with pytest.raises(errors.UnexpectedReply, match="18432 bytes"):
+        sensor.downloadImage(str(tmp_path / "none.png"))
+    assert not (tmp_path / "none.png").exists()
+    assert sensor.readImage() is True
 
 
 def test_two_models_are_two_formats(ring, emulator, sensor):

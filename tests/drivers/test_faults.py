@@ -14,11 +14,12 @@ from drivers.link import LinkTiming
 from drivers.profiles import PROFILES
 from drivers.zfm import ZfmSensor
 
-DEADLINE, SYNC = 0.12, 0.1
-TIMING = LinkTiming(gap=0.05, quiet=0.03, settle=0.2)
+DEADLINE, SYNC = 0.08, 0.08
+TIMING = LinkTiming(gap=0.03, quiet=0.02, settle=0.2)
 # A change whose answer is lost is read back under both settings, each after a quiet line.
 READ_BACK = 1.5
 HEADER = bytes.fromhex("EF01FFFFFFFF")
+IMAGE = "/nonexistent/finger.bmp"  # only a whole image is written
 BAD_LENGTH, BAD_KIND = HEADER + b"\x07\xff\xff", HEADER + b"\x09\x00\x03"
 
 
@@ -30,6 +31,7 @@ def hurry(monkeypatch):
     monkeypatch.setattr(commands, "SEARCH_FLOOR", DEADLINE)
     monkeypatch.setattr(commands, "SEARCH_EACH", 0.0)
     monkeypatch.setattr(exchange, "SYNC_TRY", SYNC)
+    monkeypatch.setattr(exchange, "_STREAM_GAP", 0.2)
     monkeypatch.setattr(exchange, "_BOOT_WAIT", 0.3)
     monkeypatch.setattr("drivers.zfm.SYNC_TRY", SYNC)
 
@@ -49,6 +51,7 @@ COMMANDS = {
     "Store": (p.STORE, lambda s: s.storeTemplate(9)),
     "LoadChar": (p.LOAD_CHAR, lambda s: s.loadTemplate(3)),
     "UpChar": (p.UP_CHAR, lambda s: s.downloadCharacteristics()),
+    "UpImage": (p.UP_IMAGE, lambda s: s.downloadImage(IMAGE)),
     "DownChar": (p.DOWN_CHAR, lambda s: s.send_template(2, bytes(512))),
     "DeletChar": (p.DELETE_CHAR, lambda s: s.deleteTemplate(3)),
     "Empty": (p.EMPTY, lambda s: s.clearDatabase()),
@@ -141,6 +144,67 @@ def test_it_ends_in_time_with_its_own_error_and_the_next_command_works(
         assert sensor.readImage() is True
         assert sensor.convertImage() is True
         assert sensor.getTemplateCount() == len(emulator.slots)
+
+
+EACH = [
+    pytest.param(profile, name, id=f"{profile}-{name}")
+    for name in COMMANDS
+    for profile in ("r307", "r503")
+    if supports(profile, name) and (profile == "r307" or not supports("r307", name))
+]
+
+
+@pytest.mark.parametrize(("profile", "name"), EACH)
+def test_unplugged_in_mid_reply_it_says_so_at_once_and_the_next_sensor_works(
+    tmp_path, profile, name
+):
+    instruction, command = COMMANDS[name]
+    with Emulator(profile, tmp_path / "sensor", seed=3) as emulator:
+        with opened(emulator) as sensor:
+            emulator.unplug_mid_reply(5, instruction)
+            started = time.monotonic()
+            assert type(outcome(command, sensor)) is errors.Disconnected
+            assert time.monotonic() - started < DEADLINE + 0.4
+            assert type(outcome(lambda s: s.readImage(), sensor)) is errors.Disconnected
+        emulator.replug()
+        told = {"SetBaud": {"baudRate": 115_200}, "SetAdder": {"address": 0x01020304}}
+        password = 0xCAFE if name == "SetPwd" else 0
+        with ZfmSensor(
+            emulator.port, password=password, timing=TIMING, **told.get(name, {})
+        ) as again:
+            again.handshake()
+            assert again.getTemplateCount() == len(emulator.slots)
+
+
+@pytest.mark.parametrize(("profile", "name"), EACH)
+def test_a_stale_answer_of_the_right_shape_is_not_taken_for_the_commands_own(
+    tmp_path, profile, name
+):
+    instruction, command = COMMANDS[name]
+    with Emulator(profile, tmp_path / "sensor", seed=3) as emulator, opened(emulator) as sensor:
+        emulator.stale(bytes(commands.SHAPES.get(instruction, 1)))
+        emulator.lose(instruction, times=2)
+        heard = emulator.history.count(instruction)
+        raised = outcome(command, sensor)
+        if name in OPTIONAL:
+            assert raised is None
+            assert instruction in sensor._lacks or name == "HandShake"
+        else:
+            assert type(raised) is errors.ResponseTimeout
+        if name not in {"ReadSysPara", "VfyPwd"}:  # asked for in getting into step again
+            assert emulator.history.count(instruction) == heard
+
+
+@pytest.mark.parametrize("name", ["UpChar", "UpImage"])
+@pytest.mark.parametrize("count", [12, 70, 151, 500])
+def test_data_cut_short_ends_in_time_and_is_no_data(tmp_path, name, count):
+    instruction, command = COMMANDS[name]
+    with Emulator("r307", tmp_path / "sensor", seed=3) as emulator, opened(emulator) as sensor:
+        emulator.cut(count, instruction)
+        started = time.monotonic()
+        assert type(outcome(command, sensor)) is errors.ResponseTimeout
+        assert time.monotonic() - started < exchange._STREAM_GAP + 0.5
+        assert sensor.readImage() is True
 
 
 def forgiven(name, fault):

@@ -50,7 +50,7 @@ def test_whatever_comes_ends_in_time_and_only_our_packets_are_believed(line, par
     started = time.monotonic()
     with contextlib.suppress(errors.SensorError):
         while time.monotonic() - started < 1.0:
-            assert link.receive(0.02).address == 0xFFFFFFFF
+            assert link.receive(0.01).address == 0xFFFFFFFF
     assert time.monotonic() - started < 1.0
     assert link._decoder.pending < MAX_FRAME
 

@@ -94,7 +94,8 @@ def test_a_silent_sensor_is_down_and_a_single_lost_reply_is_not(
     emulator, reader, events, monkeypatch
 ):
     monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.2)
-    monkeypatch.setattr(exchange, "SYNC_TRY", 0.1)
+    for name, value in (("SYNC_TRY", 0.1), ("_BOOT_TRY", 0.1), ("_BOOT_WAIT", 0.2)):
+        monkeypatch.setattr(exchange, name, value)
     events.next(SensorUp)
     emulator.inject(Mishap(instruction=GEN_IMAGE, silent=True))
     emulator.enrol("ann", 1)

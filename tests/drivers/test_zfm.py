@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from pyfingerprint.pyfingerprint import PyFingerprint
 
-from drivers import commands, errors
+from drivers import commands, errors, exchange
 from drivers.emulator import Emulator, Mishap
 from drivers.profiles import GEN_IMAGE, R307, READ_SYS_PARA, STORE, UP_CHAR, ZFM20
 from drivers.templates import read_template, write_template
@@ -189,7 +189,14 @@ def test_the_password_gate(tmp_path):
             assert sensor.readImage() is False
 
 
-def test_a_new_address_is_followed_and_survives_power(emulator, sensor):
+@pytest.fixture
+def booted(monkeypatch):
+    """Nobody waits for a module to boot that has booted."""
+    monkeypatch.setattr(exchange, "_BOOT_TRY", 0.1)
+    monkeypatch.setattr(exchange, "_BOOT_WAIT", 0.2)
+
+
+def test_a_new_address_is_followed_and_survives_power(emulator, sensor, booted):
     assert sensor.setAddress(0x01020304) is True
     assert sensor.readImage() is False
     assert sensor.getSystemParameters()[4] == 0x01020304
@@ -202,7 +209,7 @@ def test_a_new_address_is_followed_and_survives_power(emulator, sensor):
         assert again.readImage() is False
 
 
-def test_a_new_baud_rate_is_followed_and_a_wrong_one_hears_nothing(emulator, sensor):
+def test_a_new_baud_rate_is_followed_and_a_wrong_one_hears_nothing(emulator, sensor, booted):
     sensor.setBaudRate(115_200)
     assert sensor.readImage() is False
     assert sensor.getBaudRate() == 115_200
@@ -230,6 +237,7 @@ def test_a_full_library_says_so(tmp_path):
 
 def test_a_module_without_system_parameters_needs_its_profile(tmp_path, monkeypatch):
     monkeypatch.setitem(commands.DEADLINES, GEN_IMAGE, 0.2)
+    monkeypatch.setattr(exchange, "SYNC_TRY", 0.1)
     bare = replace(R307, instructions=R307.instructions - {READ_SYS_PARA})
     with Emulator(bare, tmp_path / "sensor") as emulator:
         with pytest.raises(errors.ModelUnknown, match="ReadSysPara") as caught:
