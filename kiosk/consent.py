@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kiosk.errors import KioskError
 from kiosk.model import Author, Kind
@@ -20,6 +20,14 @@ CONSENT_QUESTION = (
     " to check {name} in? It is deleted on request, and a code works just as well."
 )
 _KIOSK = Author("kiosk")
+
+
+class Log(Protocol):
+    """Where answers are read from."""
+
+    def personal_events(self, person: str, kind: Kind) -> list[Event]:
+        """A person's events of one kind that belong to no session, in the order written here."""
+        ...
 
 
 class NoConsentError(KioskError):
@@ -57,10 +65,10 @@ def stands(answers: Sequence[Event], device: str) -> bool:
     )
 
 
-def withdrawal(store: Store, person: str) -> Event | None:
+def withdrawal(log: Log, device: str, person: str) -> Event | None:
     """The last no, as written here, of a person whose consent does not stand; None if it does."""
-    answers = store.personal_events(person, Kind.CONSENT)
-    if stands(answers, store.identity.device):
+    answers = log.personal_events(person, Kind.CONSENT)
+    if stands(answers, device):
         return None
     return next((answer for answer in reversed(answers) if not _yes(answer)), None)
 

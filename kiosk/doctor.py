@@ -8,20 +8,16 @@ import platform
 import sqlite3
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from drivers.detect import detect
-from drivers.errors import ResponseTimeout, SensorError
-from drivers.library import look_at, used_slots
-from drivers.packets import DEFAULT_ADDRESS
-from drivers.zfm import open_zfm
 from kiosk import schema
+from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import NS
 from kiosk.directory import DirectoryError, HubClient, health
+from kiosk.finding import Finding
 from kiosk.ownhub import noted_url, running_hub
 from kiosk.peek import damage, peek
 from kiosk.rescue import NOTE, Rescue
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kiosk.clock import Clock
-    from kiosk.config import Config, Sensor
+    from kiosk.config import Config
 
 _OLDEST_HONEST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
@@ -43,25 +39,14 @@ GROUP BY s.quarantined ORDER BY s.quarantined
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was looked at, whether it is well, and what was seen."""
-
-    name: str
-    well: bool
-    seen: str
-
-    def line(self) -> str:
-        return f"{'ok  ' if self.well else 'FAIL'} {self.name:<9} {self.seen}"
-
-
 def examine(config: Config, clock: Clock) -> Iterator[Finding]:
     """Look at everything, one finding each; nothing is changed and nothing raises."""
     yield _python()
     yield _qt()
     yield _database(config)
     yield _events(config)
-    yield _sensor(config)
+    yield from sensor_findings(config)
+    yield from records_findings(config)
     about_token, token = _token(config)
     yield about_token
     yield _hub(config, token)
@@ -147,40 +132,6 @@ def _events(config: Config) -> Finding:
         return Finding("events", well=True, seen="none was set aside by the hub")
     reasons = ", ".join(f"{count} {reason}" for reason, count in rows)
     return Finding("events", well=False, seen=f"set aside by the hub, to be looked at: {reasons}")
-
-
-def _sensor(config: Config) -> Finding:
-    settings = config.sensor
-    if not settings.port:
-        return Finding("sensor", well=False, seen="no port is set: [sensor] port in the settings")
-    try:
-        with open_zfm(
-            settings.port, settings.baudrate, settings.address, settings.password, settings.model
-        ) as sensor:
-            stamp = look_at(sensor)
-            used, capacity = len(used_slots(sensor)), sensor.capacity
-    except ResponseTimeout as error:
-        return Finding("sensor", well=False, seen=_who_answers(settings, error))
-    except SensorError as error:
-        told = f"{settings.port}: {error.sentence} {error.advice}"
-        return Finding("sensor", well=False, seen=told)
-    name = stamp.sensor if stamp else "not stamped yet"
-    weak = ", known by its looks only (it has no notepad)" if stamp and stamp.weak else ""
-    seen = f"{settings.port}, {name}{weak}, {used} of {capacity} slots"
-    return Finding("sensor", well=True, seen=seen)
-
-
-def _who_answers(settings: Sensor, silence: ResponseTimeout) -> str:
-    """Look for a module that speaks at another baud rate or address than the settings say."""
-    try:
-        found = detect(settings.port, {settings.address: None, DEFAULT_ADDRESS: None})
-    except SensorError:
-        return f"{settings.port}: {silence.sentence} {silence.advice}"
-    model = f" ({found.profile})" if found.profile else ""
-    return (
-        f"{settings.port}: a module{model} answers at other settings; in [sensor] set"
-        f" baudrate = {found.baudrate} and address = 0x{found.address:08X}"
-    )
 
 
 def _token(config: Config) -> tuple[Finding, str]:

@@ -10,27 +10,43 @@ same way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from drivers import codes, reconcile
 from drivers.errors import FlashError, LibraryMismatch
 from drivers.library import COPY_PAGE, STAMP_PAGE, clear_stamp, look_at, used_slots
 from drivers.slots import SlotState
-from kiosk.consent import refusal, withdrawal
+from kiosk.consent import Log, refusal, withdrawal
 from kiosk.model import Author, Kind
 from kiosk.store import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from drivers.slots import Entry, SlotTable
     from drivers.zfm import ZfmSensor
-    from kiosk.model import Event
+    from kiosk.model import Event, Person
     from kiosk.store import SensorBinding, Slot, Store
     from kiosk.templates import TemplateStore
 
 ORDERED, DONE, SENSOR = "ordered", "done", "sensor"
 _KIOSK = Author("kiosk")
+
+
+class Records(Log, Protocol):
+    """What open orders are found in: a store, or a glance at one."""
+
+    def people(self) -> list[Person]:
+        """Every person of the directory."""
+        ...
+
+    def slots(self) -> list[Slot]:
+        """The slot table, of all sensors ever seen here."""
+        ...
+
+    def sensor_binding(self) -> SensorBinding | None:
+        """The sensor that the slots speak of now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +136,22 @@ def open_orders(store: Store, templates: TemplateStore | None = None) -> list[Ev
 
     A consent that was ended elsewhere is an order too, as long as there is anything here.
     """
-    slots = store.slots()
     kept = {one.person for one in templates.kept()} if templates is not None else set()
-    people = {person.id for person in store.people()} | {slot.person for slot in slots} | kept
-    orders = [order for person in sorted(people - {""}) for order in _open_for(store, person)]
+    return orders_in(store, store.identity.device, kept)
+
+
+def orders_in(records: Records, device: str, kept: Collection[str]) -> list[Event]:
+    """As `open_orders`, by the `records` of kiosk `device`, with the owners of `kept` templates."""
+    slots, bound = records.slots(), records.sensor_binding()
+    people = {person.id for person in records.people()} | {slot.person for slot in slots}
+    orders = [
+        order
+        for person in sorted(people.union(kept) - {""})
+        for order in _open_for(records, device, person)
+    ]
     ordered = {order.person for order in orders}
-    bound = store.sensor_binding()
-    holding = kept | {slot.person for slot in slots if _to_be_seen_to(slot, bound)}
-    noes = (withdrawal(store, person) for person in sorted(holding - ordered - {""}))
+    holding = {slot.person for slot in slots if _to_be_seen_to(slot, bound)}.union(kept)
+    noes = (withdrawal(records, device, p) for p in sorted(holding - ordered - {""}))
     return orders + [no for no in noes if no is not None]
 
 
@@ -194,9 +218,8 @@ def decommission(store: Store, table: SlotTable, sensor: ZfmSensor, at: int) -> 
 # -- revoking --------------------------------------------------------------------------------------
 
 
-def _open_for(store: Store, person: str) -> list[Event]:
-    events = store.personal_events(person, Kind.TEMPLATE_REVOKED)
-    device = store.identity.device
+def _open_for(records: Records, device: str, person: str) -> list[Event]:
+    events = records.personal_events(person, Kind.TEMPLATE_REVOKED)
     done = {e.data.get("order") for e in events if e.device == device}
     return [e for e in events if e.data.get("state") == ORDERED and e.id not in done]
 

@@ -32,21 +32,25 @@ class Survey:
     verdict: str
     well: bool
 
+    @property
+    def gauge(self) -> str:
+        """How full it is, drawn."""
+        share = min(1.0, self.used / self.capacity) if self.capacity else 0.0
+        filled = round(share * _GAUGE)
+        return "#" * filled + "-" * (_GAUGE - filled)
+
     def lines(self) -> list[str]:
         """Everything of it, one fact a line."""
         identity = self.stamp.sensor if self.stamp is not None else "none"
         weak = self.stamp is not None and self.stamp.weak
         generation = "-" if self.stamp is None or weak else str(self.stamp.generation)
-        share = min(1.0, self.used / self.capacity) if self.capacity else 0.0
-        filled = round(share * _GAUGE)
-        gauge = "#" * filled + "-" * (_GAUGE - filled)
         return [
             f"model       {self.format.rpartition('/')[0]}",
             f"format      {self.format}",
             f"identity    {identity}{' (weak)' if weak else ''}",
             f"stamp       {self.stamp_state}",
             f"generation  {generation}",
-            f"capacity    [{gauge}] {self.used} of {self.capacity} used",
+            f"capacity    [{self.gauge}] {self.used} of {self.capacity} used",
             f"count       {self.count}{'' if self.count == self.used else ' (is not the index)'}",
             f"records     {self.verdict}",
         ]

@@ -59,10 +59,10 @@ def test_a_refusal_is_kept_and_ends_the_enrolment(store):
     assert not has_consent(store, "ann")
     record_consent(store, ANN, "en", given=True)
     assert has_consent(store, "ann")
-    assert withdrawal(store, "ann") is None
+    assert withdrawal(store, store.identity.device, "ann") is None
     no = store.record(refusal("ann", "en")).result()
     assert not has_consent(store, "ann")
-    assert withdrawal(store, "ann") == no
+    assert withdrawal(store, store.identity.device, "ann") == no
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""A kiosk's records as another process may read them, while it runs or not; changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from drivers.slots import Binding, Entry, SlotState
+from kiosk.model import Person, decode_event
+from kiosk.peek import peek
+from kiosk.records import SensorBinding, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kiosk.model import Event, Kind
+
+
+class Glance:
+    """What one connection sees, or nothing; raises `sqlite3.Error` and `msgspec.MsgspecError`.
+
+    Also a `drivers.slots.SlotTable` for whoever only reads.
+    """
+
+    def __init__(self, database: sqlite3.Connection | None) -> None:
+        """None stands for a kiosk that was never started."""
+        self._db = database
+
+    @property
+    def device(self) -> str:
+        """This kiosk's id; "" before its first start."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'device'")
+        return str(rows[0][0]) if rows else ""
+
+    def people(self) -> list[Person]:
+        """Every person of the directory, active or not."""
+        rows = self._rows("SELECT value FROM directory WHERE record = 'person'")
+        return [msgspec.json.decode(row[0], type=Person) for row in rows]
+
+    def slots(self) -> list[Slot]:
+        """The slot table, of all sensors ever seen here."""
+        return [Slot(*row) for row in self._rows("SELECT * FROM slot")]
+
+    def sensor_binding(self) -> SensorBinding | None:
+        """The sensor that the slots speak of now."""
+        rows = self._rows("SELECT sensor, generation, weak FROM binding")
+        return SensorBinding(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    def personal_events(self, person: str, kind: Kind) -> list[Event]:
+        """A person's events of one kind that belong to no session, in the order written here."""
+        query = "SELECT body FROM event WHERE session IS NULL AND person = ? AND kind = ?"
+        rows = self._rows(f"{query} ORDER BY seq", (person, kind))
+        return [decode_event(row[0]) for row in rows]
+
+    # -- as a slot table ---------------------------------------------------------------------------
+
+    def binding(self) -> Binding | None:
+        bound = self.sensor_binding()
+        return Binding(bound.sensor, bound.generation, bound.weak) if bound else None
+
+    def entries(self, sensor: str) -> dict[int, Entry]:
+        return {
+            slot.slot: Entry(slot.slot, SlotState(slot.status), slot.person, slot.digest)
+            for slot in self.slots()
+            if slot.sensor == sensor
+        }
+
+    def bind(self, binding: Binding) -> None:
+        raise sqlite3.OperationalError(f"{binding.sensor} is only looked at")
+
+    def put(self, sensor: str, entry: Entry, generation: int | None = None) -> None:
+        raise sqlite3.OperationalError(f"{sensor} is only looked at: {entry.slot} {generation}")
+
+    def drop(self, sensor: str, slot: int, generation: int | None = None) -> None:
+        raise sqlite3.OperationalError(f"{sensor} is only looked at: {slot} {generation}")
+
+    def _rows(self, query: str, args: tuple[str, ...] = ()) -> list[Any]:
+        return self._db.execute(query, args).fetchall() if self._db is not None else []
+
+
+@contextlib.contextmanager
+def glance(path: Path) -> Iterator[Glance]:
+    """Look into a kiosk's database; raises `sqlite3.Error`, also while it is used."""
+    if not path.exists() or not path.stat().st_size:
+        yield Glance(None)
+        return
+    with peek(path) as database:
+        yield Glance(database)
+
+
+def kiosk_runs(path: Path) -> bool:
+    """Whether some process holds the database at `path`; leaves its lock as it is."""
+    try:
+        with path.with_name(path.name + ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
