@@ -354,6 +354,8 @@ async def test_a_reading_that_never_ends_goes_back_to_idle(store, clock):
         (errors.ResponseTimeout(), SensorState.SILENT),
         (errors.FrameError(), SensorState.SILENT),
         (errors.WrongPassword(0x13), SensorState.REFUSED),
+        (errors.SensorIdentityMismatch("ahead", "newer"), SensorState.STRANGER),
+        (errors.LibraryMismatch("damaged stamp"), SensorState.STRANGER),
     ],
 )
 async def test_a_dead_sensor_is_told_and_codes_still_work(door, cause, state):
@@ -368,6 +370,22 @@ async def test_a_dead_sensor_is_told_and_codes_still_work(door, cause, state):
     assert door.desk.state.phase is Phase.OUT_OF_ORDER
     door.desk.sensor_event(SensorUp("sensor", 1000, 3))
     assert door.desk.state.phase is Phase.IDLE
+
+
+@pytest.mark.parametrize(
+    ("cause", "mismatch"),
+    [
+        (errors.SensorIdentityMismatch("foreign", "another"), "foreign"),
+        (errors.SensorIdentityMismatch("blank", "no stamp"), "blank"),
+        (errors.LibraryMismatch("damaged stamp"), "damaged"),
+        (errors.Disconnected(), ""),
+    ],
+)
+async def test_a_stranger_is_told_with_how_it_differs(door, cause, mismatch):
+    door.desk.sensor_event(SensorDown(cause, 5.0))
+    assert door.desk.state.sensor.mismatch == mismatch
+    door.desk.sensor_event(SensorUp("sensor", 1000, 3))
+    assert door.desk.state.sensor.mismatch == ""
 
 
 async def test_a_dead_sensor_keeps_the_time_it_died(door):

@@ -59,6 +59,15 @@ def test_try_again_counts_attempts(words):
     assert told.aside == "Try 2 of 3"
 
 
+@pytest.mark.parametrize("kind", [OutcomeKind.TRY_AGAIN, OutcomeKind.REFUSED])
+def test_when_another_way_is_offered_it_is_what_is_said_largest(words, kind):
+    said = outcome(kind, reason=Reason.DRY, attempt=3, person=None, offered=True)
+    told = greeting(said, None, words)
+    assert (told.word, told.title) == ("Too dry to read", "Come in another way")
+    assert (told.action, told.offered) == ("other", True)
+    assert (told.aside, told.hint) == ("", "")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", OutcomeKind)
 @pytest.mark.parametrize("reason", Reason)

@@ -51,6 +51,9 @@ def test_the_answer_takes_the_screen(desk, keypad):
     outcome = Outcome(1, OutcomeKind.REFUSED, desk.clock.wall(), 5)
     desk.stage(phase=Phase.OUTCOME, outcome=outcome)
     assert not keypad.shown
+    keypad.enterPage()
+    desk.stage(phase=Phase.VERIFYING, outcome=None)
+    assert not keypad.shown, "a finger is asked for"
 
 
 async def test_an_idle_keypad_warns_and_goes_back(desk, keypad):

@@ -254,6 +254,62 @@ def test_not_you_undoes(qapp, shell, desk, finger):
     assert desk.calls[1:] == [("dismiss",)]
 
 
+def test_the_third_failure_leads_to_the_keypad_by_one_large_button(qapp, staged_window, size):
+    stage = staged_window(size)
+    for scene in ("offered", "offered_unknown"):
+        stage.reset()
+        stage.try_again()
+        stage.shell.window.grabWindow()
+        before = item(stage.shell, "answerButton")
+        usual = before.width() * before.height()
+        getattr(stage, scene)()
+        picture = stage.shell.window.grabWindow()
+        button = item(stage.shell, "answerButton")
+        assert button.width() * button.height() >= 1.2 * usual
+        rim = scene_rect(button)
+        inside = picture.pixelColor(round(rim.right() - 30), round(rim.center().y()))
+        field = picture.pixelColor(round(rim.left() - 10), round(rim.center().y()))
+        assert abs(inside.lightness() - field.lightness()) > 90, "it stands out like nothing else"
+        click(stage.shell, "answerButton")
+        assert stage.shell.other_ways.shown
+
+
+def test_a_claim_can_be_cancelled_and_covers_everything_else(qapp, staged_window, size, finger):
+    stage = staged_window(size)
+    stage.pill("offline")
+    stage.shell.pill.open()
+    stage.verifying()
+    qapp.processEvents()
+    buttons = visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+    assert [button.objectName() for button in buttons] == ["cancelClaim"]
+    words = [words for words, _, _ in texts(stage)]
+    assert {"Now your finger,", "Amara", " O."} <= set(words)
+    touch(stage.shell, finger, "cancelClaim")
+    assert stage.desk.calls == [("dismiss",)]
+
+
+def test_what_staff_must_decide_is_told_and_cannot_be_done_on_the_glass(qapp, staged_window, size):
+    stage = staged_window(size)
+    stage.stranger()
+    stage.shell.window.grabWindow()
+    click(stage.shell, "strangerHelp")
+    assert stage.shell.stranger.shown
+    shown = " ".join(words for words, _, _ in texts(stage))
+    for command in ("kiosk sensor adopt", "kiosk sensor wipe", "kiosk sensor reprovision"):
+        assert command in shown
+    buttons = visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+    assert [button.objectName() for button in buttons] == ["strangerBack"]
+    click(stage.shell, "strangerBack")
+    assert not stage.shell.stranger.shown
+    assert stage.desk.calls == []
+    stage.out_of_order()
+    qapp.processEvents()
+    names = {
+        b.objectName() for b in visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+    }
+    assert "strangerHelp" not in names
+
+
 def test_the_pill_opens_and_closes_its_details(qapp, shell, desk):
     click(shell, "pill")
     qapp.processEvents()
