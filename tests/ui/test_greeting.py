@@ -63,7 +63,7 @@ def test_try_again_counts_attempts(words):
 def test_when_another_way_is_offered_it_is_what_is_said_largest(words, kind):
     said = outcome(kind, reason=Reason.DRY, attempt=3, person=None, offered=True)
     told = greeting(said, None, words)
-    assert (told.word, told.title) == ("Too dry to read", "Come in another way")
+    assert (told.word, told.title) == ("Too dry to read", "Come in\nanother way")
     assert (told.action, told.offered) == ("other", True)
     assert (told.aside, told.hint) == ("", "")
 

@@ -13,9 +13,9 @@ from tests.ui import staged
 from tests.ui.conftest import item, until
 from ui.words import LANGUAGES
 
-LARGE, SMALL = (1280, 800), (800, 480)
+LARGE, SMALL, UPRIGHT = (1280, 800), (800, 480), (800, 1280)
 # 20 mm at the smallest pixel density each layout is meant for.
-TARGET = {LARGE: 117, SMALL: 105}
+TARGET = {LARGE: 117, SMALL: 105, UPRIGHT: 117}
 
 
 def visible(root, kind):
@@ -53,7 +53,7 @@ def _scrolled_out(text, rect):
     return False
 
 
-@pytest.fixture(params=[LARGE, SMALL], ids=["large", "small"])
+@pytest.fixture(params=[LARGE, SMALL, UPRIGHT], ids=["large", "small", "upright"])
 def size(request):
     return request.param
 

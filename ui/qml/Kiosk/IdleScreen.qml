@@ -9,6 +9,8 @@ Item {
     required property Door door
     required property Words words
     required property OtherWays otherWays
+    // Upright, the pill's details lie where the buttons are.
+    property bool bare: false
     readonly property bool reading: door.phase === "reading"
     readonly property bool beside: !Theme.large && !Theme.portrait
 
@@ -38,6 +40,8 @@ Item {
         T.AbstractButton {
             objectName: "ring"
             anchors.fill: parent
+            // Upright, what can be pressed of the pill reaches down beside the ring.
+            anchors.topMargin: Theme.portrait ? Theme.margin : 0
             Accessible.role: Accessible.Button
             Accessible.name: screen.words.showReader
             onClicked: screen.door.pointAtReader()
@@ -92,7 +96,7 @@ Item {
     }
     CardButton {
         objectName: "otherWays"
-        visible: !screen.reading
+        visible: !screen.reading && !screen.bare
         x: Theme.margin
         width: language.width
         anchors.bottom: parent.bottom
@@ -106,7 +110,7 @@ Item {
         id: language
 
         objectName: "language"
-        visible: !screen.reading
+        visible: !screen.reading && !screen.bare
         x: parent.width - Theme.margin - width
         width: (parent.width - 2 * Theme.margin - Theme.beaconWidth - 2 * Theme.beaconGap) / 2
         anchors.bottom: parent.bottom

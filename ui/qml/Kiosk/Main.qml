@@ -29,6 +29,7 @@ Window {
 
     IdleScreen {
         visible: !root.covered
+        bare: Theme.portrait && root.pill.shown
         width: Theme.doorWidth
         height: root.height
         door: root.door

@@ -10,6 +10,8 @@ Rectangle {
     required property Pill pill
     required property OtherWays otherWays
     required property Stranger stranger
+    // Where two buttons leave no room beside them, staff read above them.
+    readonly property bool staffAbove: Theme.portrait && staff.visible
     readonly property int textX: Theme.portrait ? Theme.margin : ring.x + ring.width + Theme.troubleGap
 
     color: Theme.field
@@ -115,8 +117,8 @@ Rectangle {
     }
     Column {
         x: Theme.margin
-        anchors.verticalCenter: language.verticalCenter
-        width: (staff.visible ? staff.x : language.x) - x - Theme.gap
+        y: screen.staffAbove ? language.y - height - 2 * Theme.gap : language.y + (language.height - height) / 2
+        width: screen.staffAbove ? parent.width - 2 * x : (staff.visible ? staff.x : language.x) - x - Theme.gap
         spacing: Theme.headerGap
 
         Line {

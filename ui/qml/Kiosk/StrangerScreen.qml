@@ -30,7 +30,7 @@ Rectangle {
         id: head
 
         x: back.x + back.width + Theme.gap
-        anchors.verticalCenter: back.verticalCenter
+        y: Math.max(back.y, back.y + (back.height - height) / 2)
         width: parent.width - x - Theme.codeEdge
         spacing: Theme.tight
 
@@ -51,7 +51,7 @@ Rectangle {
     }
     Column {
         x: Theme.codeEdge
-        y: back.y + back.height + Theme.gap
+        y: Math.max(back.y + back.height, head.y + head.height) + Theme.gap
         width: parent.width - 2 * x
         spacing: Theme.gap
 

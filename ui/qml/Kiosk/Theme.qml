@@ -170,7 +170,7 @@ QtObject {
     readonly property int troubleRing: Math.round(ringSize * (large ? 1 : 0.8))
     readonly property int troubleX: pick(margin, 104)
     readonly property int troubleY: Math.round(height * (portrait ? 0.26875 : 0.475))
-    readonly property int troubleTop: large ? Math.round(height * 0.285) : 118
+    readonly property int troubleTop: large ? Math.round(height * 0.285) : 112
     readonly property int troubleSpacing: pick(4, 12)
     readonly property int troubleBreak: pick(2, 16)
     readonly property int enterWidth: pick(280, 400)
