@@ -13,6 +13,7 @@ DEADLINES = {
     p.STORE: 2.0,
     p.DELETE_CHAR: 2.0,
     p.WRITE_NOTEPAD: 2.0,
+    p.READ_NOTEPAD: 2.0,
     p.EMPTY: 5.0,
     p.AURA_LED: 0.3,
     p.LED_ON: 0.3,

@@ -228,7 +228,7 @@ class ModelUnknown(Refused):
     """The module has no ReadSysPara (R308), and nobody said which model it is."""
 
     sentence = "This fingerprint reader does not say which model it is."
-    advice = "Name its model in the settings: `profile` under `[sensor]`."
+    advice = "Ask whoever set this kiosk up to name the reader's model in the settings."
 
 
 # -- binding ---------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ _SYNC_LIMIT = 10.0
 _STREAM_GAP = 1.0
 # Modules drop data packets that follow each other without a pause.
 _DATA_PAUSE = 0.005
+_UNTOLD = "the module has no ReadSysPara: it must be opened with its profile ([sensor] profile)"
 _DOWNLOADS = frozenset({p.DOWN_CHAR, p.DOWN_IMAGE})
 _STREAM = frozenset({PacketKind.DATA, PacketKind.END})
 
@@ -250,7 +251,7 @@ class Exchange(PyFingerprint):
                 packet = self.link.receive(SYNC_TRY)
             except ResponseTimeout:
                 if refused:
-                    raise ModelUnknown(codes.PACKET_ERROR, "no ReadSysPara") from None
+                    raise ModelUnknown(codes.PACKET_ERROR, _UNTOLD) from None
                 raise
             code = packet.content[0]
             if packet.kind is not PacketKind.ACK:

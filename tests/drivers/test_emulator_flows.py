@@ -307,15 +307,7 @@ def test_a_module_may_refuse_in_match_what_its_search_accepts(tmp_path):
             assert emulator.slots == {1}
 
 
-@pytest.mark.parametrize("instruction", [0x01, 0x02])
-@pytest.mark.parametrize("code", [0x17, 0x22])
-def test_a_print_left_on_the_glass_is_dirt_and_no_broken_sensor(code, instruction):
-    assert type(errors.confirmation_error(code, instruction)) is errors.TooMessy
-
-
 def test_an_empty_slot_and_an_empty_library_are_nothing_found(tmp_path):
-    assert type(errors.confirmation_error(0x22, 0x07)) is errors.TemplateNotFound
-    assert type(errors.confirmation_error(0xFD, 0x01)) is errors.SensorFaulty
     with Emulator("r503", tmp_path / "port") as emulator, open_zfm(emulator.port) as sensor:
         emulator.refuse(0x24, 0x04)
         assert sensor.find() is None

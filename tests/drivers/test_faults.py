@@ -8,19 +8,24 @@ import pytest
 
 from drivers import commands, errors, exchange
 from drivers import profiles as p
-from drivers.emulator import Emulator, Mishap
+from drivers.emulator import Emulator, Mishap, ridges
+from drivers.emulator.fingers import Finger, Quality
 from drivers.extras import Light
 from drivers.link import LinkTiming
+from drivers.packets import Packet, PacketKind, encode
 from drivers.profiles import PROFILES
 from drivers.zfm import ZfmSensor
 
-DEADLINE, SYNC = 0.08, 0.08
+DEADLINE, SYNC = 0.1, 0.1
 TIMING = LinkTiming(gap=0.03, quiet=0.02, settle=0.2)
 # A change whose answer is lost is read back under both settings, each after a quiet line.
 READ_BACK = 1.5
 HEADER = bytes.fromhex("EF01FFFFFFFF")
 IMAGE = "/nonexistent/finger.bmp"  # only a whole image is written
 BAD_LENGTH, BAD_KIND = HEADER + b"\x07\xff\xff", HEADER + b"\x09\x00\x03"
+# Sound packets, but not what any of the commands is answered with.
+OTHER_KIND = encode(Packet(PacketKind.COMMAND, b"\x00"))
+OTHER_SHAPE = encode(Packet(PacketKind.ACK, bytes(60)))
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +94,21 @@ FAULTS = {
     "address": (Mishap(address=0x12345678), errors.UnexpectedReply),
     "length": (Mishap(silent=True, noise=BAD_LENGTH), errors.FrameError),
     "identifier": (Mishap(silent=True, noise=BAD_KIND), errors.FrameError),
+    "kind": (Mishap(silent=True, noise=OTHER_KIND), errors.UnexpectedReply),
+    "shape": (Mishap(silent=True, noise=OTHER_SHAPE), errors.UnexpectedReply),
     "noise": (Mishap(silent=True, noise=b"\x55\x00\xff" * 40), errors.ResponseTimeout),
     "restarted": (Mishap(code=0x21), errors.PasswordRequired),
     "flash": (Mishap(code=0x18), errors.FlashError),
     "damaged": (Mishap(code=0x01), errors.Refused),
     "unknown": (Mishap(code=0x77), errors.Refused),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def drawn():
+    """Images are made once for each finger; the making takes longer than the deadline here."""
+    for size in {profile.image for profile in PROFILES.values()}:
+        ridges.image(Finger("ann").identity, Quality.GOOD, size)
 
 
 def opened(emulator):
@@ -193,6 +207,20 @@ def test_a_stale_answer_of_the_right_shape_is_not_taken_for_the_commands_own(
             assert type(raised) is errors.ResponseTimeout
         if name not in {"ReadSysPara", "VfyPwd"}:  # asked for in getting into step again
             assert emulator.history.count(instruction) == heard
+
+
+@pytest.mark.parametrize(
+    "name", ["Match", "Search", "ReadSysPara", "GetRandomCode", "TempleteNum", "ReadIndexTable"]
+)
+def test_an_acknowledgement_without_its_data_is_none(tmp_path, name):
+    instruction, command = COMMANDS[name]
+    with Emulator("r307", tmp_path / "sensor", seed=3) as emulator, opened(emulator) as sensor:
+        emulator.refuse(0x00, instruction)
+        if name == "ReadSysPara":
+            emulator.refuse(0x00, instruction, times=9)
+        assert type(outcome(command, sensor)) is errors.UnexpectedReply
+        emulator.heal()
+        assert sensor.getTemplateCount() == 1
 
 
 @pytest.mark.parametrize("name", ["UpChar", "UpImage"])
