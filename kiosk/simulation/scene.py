@@ -1,0 +1,177 @@
+"""Where a day is played: the hub, the kiosks, and the office that says who and what there is."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kiosk.clock import NS
+from kiosk.model import Person, Session, site_room
+from kiosk.simulation.clock import EPOCH
+from kiosk.simulation.disk import Death, Picture
+from kiosk.simulation.machines import ORG, SITE, ZONE, HubMachine, Kiosk
+from kiosk.storefile import open_checked
+from sync.hub.tables import opened
+from sync.hub.writer import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kiosk.simulation.loop import VirtualLoop
+
+_MINUTE = 60 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What is to be played; the same day is played the same way every time."""
+
+    seed: int
+    kiosks: int = 2
+    people: int = 6
+    hours: float = 1.0
+
+    def chance(self, what: str) -> random.Random:
+        """A source of chance for one purpose, so that one does not disturb the others."""
+        return random.Random(f"{self.seed}/{what}")  # noqa: S311  it must come again
+
+
+@dataclass(frozen=True, slots=True)
+class Blanks:
+    """The files of a kiosk and of a hub that have just been set up."""
+
+    kiosk: Picture
+    hub: Picture
+
+    @classmethod
+    def made(cls, folder: Path) -> Blanks:
+        """As the programs themselves make them; takes a moment, and serves for many days."""
+        lock, _ = open_checked(folder / "kiosk.db", ORG, SITE)
+        lock.close()
+        opened(folder / "hub.db").close()
+        return cls(Picture.of(folder / "kiosk.db"), Picture.of(folder / "hub.db"))
+
+
+class Scene:
+    """The hub and the kiosks of one day."""
+
+    def __init__(self, day: Day, folder: Path, loop: VirtualLoop, blanks: Blanks) -> None:
+        self.day = day
+        self.loop = loop
+        self.faults: dict[str, int] = {}
+        self.broken: list[str] = []  # promises of the hub that its death broke
+        self._blanks = blanks
+        self._folder = folder
+        self._directory: dict[tuple[str, str], object] = {}
+        self.hub = HubMachine("hub", folder, loop, day.chance("hub"))
+        self.kiosks = [
+            Kiosk(f"kiosk-{n}", folder, loop, day.chance(f"kiosk-{n}"), self.hub)
+            for n in range(day.kiosks)
+        ]
+        self.people = [
+            Person(f"p{n}", f"Person {n}", code=str(1000 + n)) for n in range(day.people)
+        ]
+        self.sessions = _sessions(day)
+
+    async def open(self) -> None:
+        """Switch everything on, and let the hub's office say who and what there is."""
+        await self.hub.start(self._named(self._blanks.hub, self.hub.entropy, hub=True))
+        for kiosk in self.kiosks:
+            kiosk.start(self._named(self._blanks.kiosk, kiosk.entropy, hub=False))
+        self.publish(*self.people, *self.sessions)
+
+    def publish(self, *records: Person | Session) -> None:
+        """Have the office put records into the directory, again whenever the hub has lost them."""
+        for record in records:
+            kind = "person" if isinstance(record, Person) else "session"
+            self._directory[kind, record.id] = msgspec.to_builtins(record)
+        if self.hub.up:
+            told = [(kind, id_, value) for (kind, id_), value in self._directory.items()]
+            room = site_room(ORG, SITE)
+            self.hub.hub.ask(Job(lambda log: log.direct(ORG, room, told), lambda _: None))
+
+    def count(self, fault: str, times: int = 1) -> None:
+        """Note that something went wrong."""
+        self.faults[fault] = self.faults.get(fault, 0) + times
+
+    async def restart_hub(self, picture: Picture | None = None) -> None:
+        """Switch the hub on again: with the files it left, or with those of an old backup."""
+        hub = self.hub
+        left = hub.disk.left
+        hub.bury()
+        if picture is not None:
+            await hub.start(self._new_epoch(picture))
+        elif left is not None:
+            await hub.start(left)
+            self.broken += self._forgotten()
+        self.publish()
+
+    def restart_kiosk(self, kiosk: Kiosk) -> None:
+        """Switch a kiosk on again."""
+        left = kiosk.disk.left
+        kiosk.bury()
+        if left is not None:
+            kiosk.start(left)
+
+    def close(self) -> None:
+        """End everything and close all files."""
+        for machine in (self.hub, *self.kiosks):
+            if machine.up:
+                machine.kill(Death.KILL)
+                machine.bury()
+
+    def _forgotten(self) -> list[str]:
+        """What kiosks were told is kept, and a hub that lost no disk does not hold."""
+        held, now = self.hub.held(), self.hub.epoch
+        return [
+            f"{id_}: taken by the hub, and gone with its death"
+            for kiosk in self.kiosks
+            if kiosk.up
+            for id_, epoch in kiosk.taken()
+            if epoch == now and id_ not in held
+        ]
+
+    def _named(self, blank: Picture, entropy: Callable[[int], bytes], *, hub: bool) -> Picture:
+        """The files with an identity of their own, drawn from the seed."""
+        names = ("epoch", "device", "incarnation") if hub else ("device", "incarnation")
+        return self._noted(blank, {name: entropy(16).hex() for name in names})
+
+    def _new_epoch(self, picture: Picture) -> Picture:
+        return self._noted(picture, {"epoch": self.hub.entropy(16).hex()})
+
+    def _noted(self, picture: Picture, notes: dict[str, str]) -> Picture:
+        path = self._folder / "noted" / "data.db"
+        for old in path.parent.glob("*"):
+            old.unlink()
+        picture.put(path)
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.executemany(
+                "UPDATE meta SET value = ? WHERE key = ?", [(v, k) for k, v in notes.items()]
+            )
+            db.commit()
+            return Picture.of(path)
+
+
+def _sessions(day: Day) -> list[Session]:
+    count = max(1, round(day.hours))
+    length = int(day.hours * 3600 * NS) // count
+    found = []
+    for n in range(count):
+        starts = EPOCH + n * length
+        found.append(
+            Session(
+                f"s{n}",
+                f"Session {n}",
+                ZONE,
+                starts,
+                starts + length,
+                late_at=starts + 15 * _MINUTE,
+            )
+        )
+    return found

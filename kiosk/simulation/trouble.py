@@ -1,0 +1,226 @@
+"""All that goes wrong on a day, drawn before it begins."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from kiosk.clock import NS
+from kiosk.simulation.clock import EPOCH
+from kiosk.simulation.disk import Death, Picture
+from kiosk.tasks import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from kiosk.simulation.disk import Disk
+    from kiosk.simulation.machines import Kiosk, Machine
+    from kiosk.simulation.scene import Scene
+
+_1970 = 3 * 3600 * NS
+_2038 = (2**31) * NS
+_EVERY = 150.0  # seconds between two faults, on average
+_FUSE = 40  # writes at most until a death that was ordered for some write
+_AT_THE_DOOR = 6  # the same for one that was ordered for the moment somebody is at the door
+_LONGEST_FUSE = 120.0  # seconds; if nobody writes it comes all the same
+
+
+class Trouble:
+    """The faults of one day; `heal` ends them all."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._chance = scene.day.chance("trouble")
+        self._backup: Picture | None = None
+        self._over = False
+        self._boots = 0
+        self._context = copy_context()
+        self._works: list[asyncio.Task[None]] = []
+        for machine in (scene.hub, *scene.kiosks):
+            machine.died = self._died
+
+    def plan(self) -> None:
+        """Put the day's faults on the calendar: of every seed's own choice of kinds."""
+        scene, chance = self._scene, self._chance
+        kinds = {
+            "line_cut": (self._cut, 6),
+            "line_stalled": (self._stall, 5),
+            "line_down": (self._down, 5),
+            "line_slow": (self._slow, 2),
+            "kiosk_killed": (lambda: self._kill(self._kiosk(), Death.KILL), 4),
+            "kiosk_power": (lambda: self._kill(self._kiosk(), Death.POWER), 5),
+            "hub_killed": (lambda: self._kill(scene.hub, Death.KILL), 3),
+            "hub_power": (lambda: self._kill(scene.hub, Death.POWER), 3),
+            "hub_backup": (self._back_up, 4),
+            "hub_restored": (self._restore, 3),
+            "hub_untrusted": (self._untrust, 2),
+            "clock_jump": (self._jump, 3),
+            "disk_refused": (self._refuse, 3),
+        }
+        chosen = {name: kind for name, kind in kinds.items() if chance.random() < 0.75}
+        end = scene.day.hours * 3600
+        at = chance.expovariate(1 / _EVERY)
+        while chosen and at < end:
+            name = chance.choices(list(chosen), [weight for _, weight in chosen.values()])[0]
+            scene.loop.call_at(at, self._strike, name, chosen[name][0])
+            at += chance.expovariate(1 / _EVERY)
+        for kiosk in scene.kiosks:
+            kiosk.clock.restart(f"{kiosk.name}-boot-0", self._drift())
+
+    async def heal(self) -> None:
+        """End all faults: everything is on, and every line is up."""
+        self._over = True
+        scene = self._scene
+        await asyncio.gather(*self._works)
+        scene.hub.clock.trusted = True
+        scene.hub.clock.jump(scene.hub.clock.truth())
+        if not scene.hub.up:
+            await scene.restart_hub()
+        for machine in (scene.hub, *scene.kiosks):
+            machine.disk.snuff()
+        for kiosk in scene.kiosks:
+            kiosk.weather.clear()
+            if not kiosk.up:
+                scene.restart_kiosk(kiosk)
+
+    # -- the faults --------------------------------------------------------------------------------
+
+    def _strike(self, name: str, fault: Callable[[], bool]) -> None:
+        if not self._over and fault():
+            self._scene.count(name)
+
+    def _kiosk(self) -> Kiosk:
+        return self._chance.choice(self._scene.kiosks)
+
+    def _cut(self) -> bool:
+        open_ = [one for one in self._kiosk().connections if not one.over]
+        for connection in open_:
+            connection.cut()
+        return bool(open_)
+
+    def _stall(self) -> bool:
+        open_ = [one for one in self._kiosk().connections if not one.over]
+        way = self._chance.randrange(3)
+        for connection in open_:
+            seconds = self._chance.choice((2.0, 15.0, 45.0, 300.0))
+            connection.stall(seconds, up=way != 1, down=way != 2)
+        return bool(open_)
+
+    def _down(self) -> bool:
+        kiosk = self._kiosk()
+        kiosk.weather.down = True
+        for connection in kiosk.connections:
+            connection.cut()
+        seconds = self._chance.choice((20.0, 300.0, 1800.0))
+        self._scene.loop.call_later(seconds, kiosk.weather.clear)
+        return True
+
+    def _slow(self) -> bool:
+        kiosk = self._kiosk()
+        kiosk.weather.mean = self._chance.choice((0.3, 3.0))
+        self._scene.loop.call_later(600.0, kiosk.weather.clear)
+        return True
+
+    def _kill(self, machine: Machine, how: Death) -> bool:
+        """At once, or at some write from now."""
+        if not machine.up or machine.disk.left is not None:
+            return False
+        if self._chance.random() < 0.3:
+            machine.kill(how)
+            return True
+        disk = machine.disk
+        if self._chance.random() < 0.5:
+            disk.arm(self._chance.randint(1, _AT_THE_DOOR), how)
+        else:
+            disk.light(self._chance.randint(1, _FUSE), how)
+        self._scene.loop.call_later(_LONGEST_FUSE, self._kill_anyway, machine, disk, how)
+        return True
+
+    def _kill_anyway(self, machine: Machine, disk: Disk, how: Death) -> None:
+        if machine.disk is disk and not self._over:
+            machine.kill(how)
+
+    def _died(self, machine: Machine, how: Death) -> None:
+        chance, scene = self._chance, self._scene
+        if machine.disk.torn:
+            scene.count("write_torn", machine.disk.torn)
+        if self._over:
+            return
+        if how is Death.POWER:
+            self._reboot(machine)
+        pause = chance.choice((1.0, 20.0, 200.0))
+        scene.loop.call_later(pause, self._again, machine)
+
+    def _reboot(self, machine: Machine) -> None:
+        """A new boot; a machine without a battery clock wakes up at some wrong time."""
+        self._boots += 1
+        machine.clock.restart(f"{machine.name}-boot-{self._boots}", self._drift())
+        if machine is self._scene.hub:
+            return
+        roll, clock = self._chance.random(), machine.clock
+        if roll < 0.3:
+            self._scene.count("clock_1970")
+            clock.jump(_1970)
+        elif roll < 0.45:
+            self._scene.count("clock_2038")
+            clock.jump(_2038)
+        elif roll < 0.6:
+            clock.jump(clock.truth())
+
+    def _again(self, machine: Machine) -> None:
+        if self._over or machine.up:
+            return
+        if machine is self._scene.hub:
+            self._run(self._scene.restart_hub())
+        else:
+            self._scene.restart_kiosk(next(k for k in self._scene.kiosks if k is machine))
+
+    def _back_up(self) -> bool:
+        hub = self._scene.hub
+        if not hub.up or hub.disk.left is not None:
+            return False
+        self._backup = Picture.of(hub.disk.path)
+        return True
+
+    def _restore(self) -> bool:
+        """The hub's disk is lost, and an old backup is put in its place, under a new epoch."""
+        hub = self._scene.hub
+        if self._backup is None or not hub.up or hub.disk.left is not None:
+            return False
+        died, hub.died = hub.died, lambda _, __: None
+        hub.kill(Death.KILL)
+        hub.died = died
+        self._run(self._scene.restart_hub(self._backup))
+        return True
+
+    def _untrust(self) -> bool:
+        """The hub is a small computer too: for a while it knows that it does not know the time."""
+        clock = self._scene.hub.clock
+        clock.trusted = False
+        clock.jump(self._chance.choice((_1970, clock.truth() - 3600 * NS)))
+
+        def known() -> None:
+            clock.jump(clock.truth())
+            clock.trusted = True
+
+        self._scene.loop.call_later(self._chance.choice((60.0, 900.0)), known)
+        return True
+
+    def _jump(self) -> bool:
+        clock = self._kiosk().clock
+        clock.jump(self._chance.choice((EPOCH, clock.truth(), clock.wall() + 7200 * NS, _1970)))
+        return True
+
+    def _refuse(self) -> bool:
+        machine = self._chance.choice((self._scene.hub, *self._scene.kiosks))
+        machine.disk.refuse(self._chance.randint(1, 12))
+        return machine.up
+
+    def _drift(self) -> float:
+        return self._chance.uniform(-80e-6, 80e-6)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        # Not as part of the life whose end may have called for it.
+        self._works.append(self._context.copy().run(spawn, work, "trouble"))

@@ -1,0 +1,132 @@
+"""Whole days on virtual time: nothing lost, nothing doubled, and the same seed plays the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from kiosk.simulation import many
+from kiosk.simulation.scene import Day
+from kiosk.storefile import connect
+from sync.client.downloads import Downloads
+from sync.client.exchange import Exchange
+
+SEEDS = 30
+FAULTS = {
+    "clock_1970",
+    "clock_2038",
+    "clock_jump",
+    "disk_refused",
+    "hub_killed",
+    "hub_power",
+    "hub_restored",
+    "hub_untrusted",
+    "kiosk_killed",
+    "kiosk_power",
+    "line_cut",
+    "line_down",
+    "line_slow",
+    "line_stalled",
+    "write_torn",
+}
+
+
+@pytest.fixture(scope="module")
+def stage():
+    with many.stage() as found:
+        yield found
+
+
+def test_days_full_of_faults_end_well(stage):
+    seen = set()
+    for seed in range(1, SEEDS + 1):
+        played = stage.play(Day(seed))
+        assert not played.wrong, f"seed {seed}: {played.wrong[:3]}"
+        assert played.report.events > 8
+        seen |= set(played.report.faults)
+    assert seen >= FAULTS
+
+
+def test_more_kiosks_people_and_hours(stage):
+    played = stage.play(Day(7, kiosks=4, people=12, hours=2.0))
+    assert not played.wrong, played.wrong[:3]
+    assert played.report.events > 60
+
+
+def test_two_seeds_play_two_days(stage):
+    assert stage.play(Day(1)).report.digest != stage.play(Day(2)).report.digest
+
+
+def test_the_same_seed_prints_the_same_line_in_another_process_and_place(tmp_path):
+    lines = [_line(tmp_path / name, hash_seed=name) for name in ("1", "4242")]
+    assert lines[0] == lines[1]
+    found = json.loads(lines[0])
+    assert (found["lost"], found["doubled"], found["diverged"]) == (0, 0, 0)
+    assert found["events"] > 8
+    assert sum(found["faults"].values()) > 3
+    assert len(found["digest"]) == 32
+
+
+def _line(folder, hash_seed):
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "kiosk", "simulate", "--seed", "11"],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def test_many_at_once_are_summed_up():
+    told = []
+    summary, wrong = many.play_many(Day(1), 4, 2, told.append)
+    with many.stage() as here:
+        alone = [here.play(replace(Day(1), seed=seed)).report for seed in range(1, 5)]
+    assert not wrong
+    assert summary.good
+    assert (summary.seed, summary.seeds) == (1, 4)
+    assert summary.events == sum(report.events for report in alone)
+    assert told[-1] == "4 of 4"
+
+
+# -- that it can fail ------------------------------------------------------------------------------
+
+
+async def _nothing(*_):
+    """Stands for a step that was left out."""
+
+
+def _without_sync(path):
+    connection = connect(path)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+async def _cursor_first(self, before, page, part, upto):
+    await self._stored(page, [], upto)
+    for item in part:
+        await self._put_one(page, item, upto)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "what"),
+    [
+        (Exchange, "_reoffer", _nothing, "lost"),
+        ("kiosk.store", "connect", _without_sync, "lost"),
+        (Downloads, "_put", _cursor_first, "diverged"),
+    ],
+    ids=["nothing offered again", "a commit that waits for no disk", "cursor before events"],
+)
+def test_what_is_broken_is_found(stage, monkeypatch, owner, name, broken, what):
+    target = f"{owner}.{name}" if isinstance(owner, str) else owner
+    monkeypatch.setattr(*((target,) if isinstance(owner, str) else (target, name)), broken)
+    reports = (stage.play(Day(seed)).report for seed in range(1, 60))
+    found = next(report for report in reports if not report.good)
+    assert getattr(found, what) > 0
