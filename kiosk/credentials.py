@@ -1,4 +1,4 @@
-"""Which token this kiosk shows to its hub."""
+"""Which hub this kiosk talks to, and which token it shows there."""
 
 from __future__ import annotations
 
@@ -6,22 +6,54 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kiosk import log
+import msgspec
+
+from kiosk import log, pairing
 from kiosk.config import make_folder
 from sync.hub.tokens import VARIABLE, hub_token, read_token
 
 if TYPE_CHECKING:
     from kiosk.config import Config
+    from kiosk.pairing import Pairing
+
+
+def paired(config: Config) -> Config:
+    """The settings, with the hub that this kiosk was paired with if they name none.
+
+    Raises `PairingError` if the pairing cannot be read.
+    """
+    if config.hub.url:
+        return config
+    found = pairing.kept(config.directory)
+    if found is None:
+        return config
+    return msgspec.structs.replace(config, hub=msgspec.structs.replace(config.hub, url=found.url))
+
+
+def pairing_of(config: Config) -> Pairing | None:
+    """The pairing whose token is shown, None if another token is: of the environment or a file.
+
+    Raises `PairingError` if it cannot be read.
+    """
+    if config.hub.token_file or os.environ.get(VARIABLE, "").strip():
+        return None
+    found = pairing.kept(config.directory)
+    if found is None or (config.hub.url or found.url).rstrip("/") != found.url:
+        return None
+    return found
 
 
 def token_of(config: Config) -> str:
-    """From the environment, the configured file, or the file of the kiosk's own hub.
+    """From the environment, the configured file, the pairing, or the file of the kiosk's own hub.
 
-    The log never shows it. Raises `TokenError` if a file cannot be used, or may be read by others
-    than its owner, and `ConfigError` if there is no folder for the own hub's.
+    The log never shows it. Raises `TokenError` or `PairingError` if a file cannot be used, or may
+    be read by others than its owner, and `ConfigError` if there is no folder for the own hub's.
     """
-    if config.hub.token_file and not os.environ.get(VARIABLE, "").strip():
+    given = os.environ.get(VARIABLE, "").strip()
+    if config.hub.token_file and not given:
         token = read_token(Path(config.hub.token_file).expanduser())
+    elif not given and (found := pairing_of(config)) is not None:
+        token = found.token
     else:
         make_folder(config.directory)
         token = hub_token(config.hub_database, os.environ)

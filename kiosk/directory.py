@@ -56,7 +56,7 @@ class Taken:
 
 def health(url: str, seconds: float = 5.0) -> dict[str, Any]:
     """What the hub at `url` says of itself; raises `DirectoryError` if no hub answers there."""
-    status, answer = _exchange(url, "GET", "/health", seconds=seconds)
+    status, answer = exchange(url, "GET", "/health", seconds=seconds)
     if status != http.client.OK or "protocol" not in answer:
         raise DirectoryError(f"what answers at {url} is no hub")
     return answer
@@ -84,7 +84,7 @@ class HubClient:
     def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        status, answer = _exchange(self._url, "POST", self._path, body, headers)
+        status, answer = exchange(self._url, "POST", self._path, body, headers)
         if status != http.client.OK:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
         try:
@@ -93,7 +93,7 @@ class HubClient:
             raise DirectoryError(f"what answers at {self._url} is no hub") from error
 
 
-def _exchange(
+def exchange(
     url: str,
     method: str,
     path: str,
@@ -101,7 +101,10 @@ def _exchange(
     headers: Mapping[str, str] = MappingProxyType({}),
     seconds: float = 30.0,
 ) -> tuple[int, dict[str, Any]]:
-    """One request under `url`; its status and the JSON object that came, or an empty one."""
+    """One request under `url`; its status and the JSON object that came, or an empty one.
+
+    Raises `DirectoryError` if nothing answers, or nothing that a hub would.
+    """
     try:
         parts = urlsplit(url)
         https = parts.scheme == "https"

@@ -5,9 +5,11 @@ KioskError
 +-- BadgeError           the file of the badges' pepper cannot be used
 +-- DirectoryError       the hub did not take people or sessions
 |   +-- BadRowsError     a file of people has bad rows; nothing was imported
++-- PairingError         a hub did not pair this kiosk, or the pairing cannot be used
 +-- NoConsentError       the person said no to enrolment
 +-- KnownFingerError     the finger to be enrolled is in the reader already
 +-- FailureToEnrolError  no template could be made of the finger
++-- ControlError         a running kiosk could not do what a command asked
 +-- DemoError            the demo could not go on
 +-- VaultError           keys and seals of templates (its branches: kiosk.vault)
 +-- TemplatesError       kept templates (its branches: kiosk.templates)

@@ -10,9 +10,11 @@ from kiosk.config import HUB_URL_FILE, url_problem
 from kiosk.credentials import token_of
 from kiosk.directory import DirectoryError, HubClient, health
 from kiosk.hubchild import HubChild
+from sync.hub.tokens import url_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kiosk.config import Config
 
@@ -26,11 +28,24 @@ def hub_client(config: Config) -> Iterator[HubClient]:
     Raises `DirectoryError` if that cannot be done, and what `token_of` raises.
     """
     token, org, site = token_of(config), config.organisation.id, config.site.id
-    if url := config.hub.url or running_hub(config):
+    if config.hub.url:
+        yield HubClient(config.hub.url, token, org, site)
+        return
+    with client_of(config.hub_database, token, org, site) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def client_of(db: Path, token: str, org: str, site: str) -> Iterator[HubClient]:
+    """A client of the hub at `db`, which is started for the moment if it does not run.
+
+    Raises `DirectoryError` if that cannot be done.
+    """
+    if url := _answering(noted_beside(db)):
         yield HubClient(url, token, org, site)
         return
     listening = threading.Event()
-    child = HubChild(config.hub_database, token, lambda _: listening.set())
+    child = HubChild(db, token, lambda _: listening.set())
     child.start()
     try:
         if not listening.wait(_START) or child.url is None:
@@ -42,7 +57,27 @@ def hub_client(config: Config) -> Iterator[HubClient]:
 
 def running_hub(config: Config) -> str | None:
     """Where a running kiosk's own hub listens; None if none does, whatever the note says."""
-    url = noted_url(config)
+    return _answering(noted_url(config))
+
+
+def noted_url(config: Config) -> str | None:
+    """What the last kiosk noted of its hub; one that was killed could not take its note away."""
+    return noted_beside(config.hub_database)
+
+
+def noted_beside(db: Path) -> str | None:
+    """Where the hub at `db` was last said to listen: by itself, or by the kiosk that runs it."""
+    for path in (url_path(db), db.with_name(HUB_URL_FILE)):
+        try:
+            url = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if not url_problem(url):
+            return url
+    return None
+
+
+def _answering(url: str | None) -> str | None:
     if url is None:
         return None
     try:
@@ -50,12 +85,3 @@ def running_hub(config: Config) -> str | None:
     except DirectoryError:
         return None
     return url
-
-
-def noted_url(config: Config) -> str | None:
-    """What the last kiosk noted of its hub; one that was killed could not take its note away."""
-    try:
-        url = (config.directory / HUB_URL_FILE).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if url_problem(url) else url

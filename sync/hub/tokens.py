@@ -39,6 +39,11 @@ def token_path(db: Path) -> Path:
     return db.with_name(db.name + ".token")
 
 
+def url_path(db: Path) -> Path:
+    """The file beside a hub's database that says where it listens while it runs."""
+    return db.with_name(db.name + ".url")
+
+
 def read_token(path: Path) -> str:
     """The token in a file; raises `TokenError` as `hub_token` does."""
     try:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import re
+import stat
+
+import pytest
+from click.testing import CliRunner
+
+from kiosk.clock import SystemClock
+from kiosk.hub_commands import hub
+from kiosk.pairing import invitation, read_invitation
+from sync.hub.auth import pins
+from sync.hub.auth.keys import hub_keys, key_path
+from sync.hub.auth.register import register_path
+from sync.hub.tokens import token_path
+from tests.sync.auth.rig import stage
+from tests.sync.rig import ORG, SITE
+
+CODE = re.compile(r"Code: ([0-9A-Z]{4}-[0-9A-Z]{4}) ")
+PIN = "274951"
+
+
+@pytest.fixture
+def db(tmp_path, monkeypatch):
+    monkeypatch.delenv("WHORL_HUB_TOKEN", raising=False)
+    return tmp_path / "new" / "hub.db"
+
+
+def told(db, *words, typed="", code=0):
+    """What a command says; `typed` comes on stdin."""
+    command = [str(word) for word in ("--db", db, *words)]
+    done = CliRunner().invoke(hub, command, input=typed, catch_exceptions=False)
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    return done.output
+
+
+def initialised(db):
+    told(db, "init", "--org", ORG, "--site", SITE)
+    return db
+
+
+def test_init_makes_files_for_their_owner_only_and_harms_nothing_the_second_time(db):
+    said = told(db, "init", "--org", ORG)
+    assert "kiosk hub pair" in said
+    files = (key_path(db), token_path(db), register_path(db))
+    before = [file.read_bytes() for file in files[:2]]
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
+    told(db, "init")
+    assert [file.read_bytes() for file in files[:2]] == before
+    assert before[1].decode().strip() not in said
+
+
+def test_without_a_command_a_database_must_be_named(db):
+    done = CliRunner().invoke(hub, [])
+    assert done.exit_code == 2
+    assert "Missing option '--db'" in done.output
+
+
+@pytest.mark.parametrize("words", [[], ["pair"], ["staff"], ["devices"], ["people"], ["restore"]])
+def test_every_command_says_what_it_is_for(words):
+    done = CliRunner().invoke(hub, [*words, "--help"])
+    assert done.exit_code == 0
+    assert "Options:" in done.output
+
+
+async def test_a_code_that_is_printed_pairs_a_kiosk(db):
+    initialised(db)
+    said = told(db, "pair", "--url", "https://hub.example", "--name", "Front door")
+    code = CODE.search(said)[1]
+    assert f"kiosk pair https://hub.example {code}" in said
+    assert "█" in said  # the QR code
+    async with stage(db.parent, SystemClock()) as running:
+        status, answer = await running.post("/v1/pair", running.wish(code))
+    assert (status, answer["name"]) == (200, "Front door")
+    assert "Front door" in told(db, "devices")
+    elsewhere = CODE.search(told(db, "pair", "--site", "south"))[1]
+    async with stage(db.parent, SystemClock()) as running:
+        assert (await running.post("/v1/pair", running.wish(elsewhere)))[0] == 403
+    assert "forbidden" in told(db, "denials")
+
+
+def test_what_the_qr_code_says_is_read_back():
+    said = invitation("https://hub.example:8765/x", "K7QM-2XTA")
+    assert read_invitation(f" {said}\n") == ("https://hub.example:8765/x", "K7QM-2XTA")
+
+
+async def test_devices_are_named_revoked_and_found_by_name_or_id(db):
+    initialised(db)
+    assert "No kiosk" in told(db, "devices", "list")
+    async with stage(db.parent, SystemClock()) as running:
+        for device in ("aa-1", "ab-2"):
+            await running.paired(device, name=device.upper())
+    told(db, "devices", "rename", "aa", "Gate")
+    assert "revoked" in told(db, "devices", "revoke", "Gate")
+    told(db, "revoke", "ab-2")
+    lines = told(db, "devices").splitlines()
+    assert ["Gate" in line and "revoked" in line for line in lines] == [True, False]
+    assert "AB-2" in lines[1]
+    assert "2 kiosks" in told(db, "revoke", "a", code=1)
+    assert "no kiosk" in told(db, "revoke", "zz", code=1)
+
+
+async def test_staff_are_added_sign_in_and_are_removed(db):
+    initialised(db)
+    told(db, "staff", "add", "ada", "--name", "Ada L", "--rank", "instructor", typed=PIN + "\n")
+    assert "instructor" in told(db, "staff")
+    async with stage(db.parent, SystemClock()) as running:
+        answer = await running.signed_in("ada")
+        assert (answer["rank"], answer["name"]) == (2, "Ada L")
+        told(db, "staff", "pin", "ada", typed="correct horse\n")
+        await running.gate.look()
+        assert (await running.post("/v1/renew", token=answer["token"]))[0] == 401
+        await running.signed_in("ada", "correct horse")
+        verifiers = running.gate.roll.staff["ada"].verifiers
+        assert pins.fits("correct horse", verifiers[SITE], hub_keys(db).pepper(ORG, SITE))
+        told(db, "staff", "remove", "ada")
+        await running.gate.look()
+        wish = {"staff": "ada", "secret": "correct horse"}
+        assert (await running.post("/v1/login", wish))[0] == 401
+    assert told(db, "staff") == ""
+    assert "no member of staff" in told(db, "staff", "pin", "ada", typed=PIN, code=1)
+
+
+@pytest.mark.parametrize("typed", ["123456\n", "12345\n", "", "short\n"])
+def test_a_weak_pin_is_one_line_and_changes_nothing(db, typed):
+    initialised(db)
+    assert "Error: " in told(db, "staff", "add", "eve", typed=typed, code=1)
+    assert told(db, "staff") == ""
+
+
+def test_staff_need_a_site(db):
+    told(db, "init")
+    assert "--site" in told(db, "staff", "add", "ada", typed=PIN, code=2)
+
+
+def test_a_backup_is_made_and_brought_back(db, tmp_path):
+    initialised(db)
+    file = tmp_path / "hub.backup"
+    assert "0 events" in told(db, "backup", file)
+    assert "--replace" in told(db, "backup", file, code=1)
+    told(db, "backup", file, "--replace")
+    assert "former database is kept" in told(db, "restore", file)
+    assert "no backup" in told(db, "restore", tmp_path / "nothing", code=1)
+    assert "no hub" in told(tmp_path / "none.db", "backup", tmp_path / "x", code=1)
+
+
+def test_people_and_sessions_reach_a_hub_that_does_not_run(db, tmp_path):
+    initialised(db)
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name,kind,code\nm1,Mia,Moss,member,4711\n")
+    assert told(db, "people", "import", people).startswith("1 people")
+    assert "Mia Moss" in told(db, "people", "list")
+    times = ("--start", "2026-03-29T00:30", "--end", "2026-03-29T03:30")
+    told(db, "sessions", "add", "Night", *times, "--zone", "Europe/London")
+    assert "2026-03-29 00:30  Night" in told(db, "sessions", "list")
+    backwards = ("--start", "2026-03-29T03:30", "--end", "2026-03-29T00:30", "--zone", "UTC")
+    assert "--end" in told(db, "sessions", "add", "Night", *backwards, code=2)
+    assert "no such zone" in told(db, "sessions", "add", "N", *times, "--zone", "Mars", code=2)
