@@ -15,6 +15,7 @@ import click
 from kiosk import log
 from kiosk.clock import SystemClock
 from kiosk.config import DIRS, Config, load, make_folder
+from kiosk.hub_commands import hub
 from kiosk.terminal import CONFIG, LazyGroup, one_line
 
 if TYPE_CHECKING:
@@ -96,26 +97,6 @@ def demo(*, headless: bool, seconds: float, people: int, seed: int, out: Path | 
     sys.exit(1 if wrong else 0)
 
 
-@main.command()
-@click.option("--db", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=8765, show_default=True)
-@click.option("--child", is_flag=True, help="End when stdin closes.")
-@click.option("--insecure-lan", is_flag=True, help="Listen beyond this machine without TLS.")
-def hub(*, db: Path, host: str, port: int, child: bool, insecure_lan: bool) -> None:
-    """Run a hub; prints "ready URL". The token: WHORL_HUB_TOKEN, or the file DB.token."""
-    log.set_up(None)
-    with one_line():
-        from sync.hub.serve import serve  # noqa: PLC0415
-        from sync.hub.tokens import hub_token  # noqa: PLC0415
-
-        make_folder(db.absolute().parent)
-        token = hub_token(db, os.environ)
-        log.hide(token)
-        code = serve(db, host, port, token, child=child, insecure_lan=insecure_lan)
-    sys.exit(code)
-
-
 @main.command(
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
@@ -128,6 +109,7 @@ def emulator(context: click.Context) -> None:
     sys.exit(emulate(context.args, prog="kiosk emulator"))
 
 
+main.add_command(hub)
 main.add_command(
     LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
 )
