@@ -10,12 +10,14 @@ import functools
 import logging
 import os
 import sqlite3
-from dataclasses import astuple, dataclass, field
+import uuid
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
+from kiosk.incarnation import begun
 from kiosk.model import (
     EVIDENCE,
     ROW_KINDS,
@@ -42,6 +44,7 @@ from sync import merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kiosk.devicekey import DeviceKeys
     from kiosk.records import Draft, Salvage, Settled
     from kiosk.storefile import Identity
 
@@ -88,7 +91,7 @@ class Ledger:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._db = connection
-        self._identity = identity
+        self.identity = identity
         self._clock = clock
         self._zone = zone
         self._entropy = entropy
@@ -109,14 +112,14 @@ class Ledger:
         Raises what `work` or SQLite raised; then nothing at all has been changed.
         """
         touched = Touched()
-        before = self._kseq, self._head, self._anchor
+        before = self.identity, self._kseq, self._head, self._anchor
         try:
             self._db.execute("BEGIN IMMEDIATE")
             result = work(touched)
             self._refold(touched)
             self._db.execute("COMMIT")
         except BaseException:
-            self._kseq, self._head, self._anchor = before
+            self.identity, self._kseq, self._head, self._anchor = before
             self._roll_back()
             raise
         self._sessions.update(touched.sessions)
@@ -129,7 +132,7 @@ class Ledger:
                 self._db.execute("ROLLBACK")
 
     def record(self, draft: Draft, touched: Touched) -> Event:
-        identity, clock = self._identity, self._clock
+        identity, clock = self.identity, self._clock
         org, wall = identity.org, clock.wall()
         room = session_room(org, draft.session) if draft.session else site_room(org, identity.site)
         event = sealed(
@@ -432,6 +435,19 @@ class Ledger:
         if self._anchor is None:
             here = (anchor for anchor in salvage.anchors if anchor.boot == self._clock.boot)
             self._anchor = next(here, None)
+
+    @property
+    def last_kseq(self) -> int:
+        """How many events the present incarnation has written."""
+        return self._kseq
+
+    def renew(self, keys: DeviceKeys, why: str) -> None:
+        """Begin a new incarnation of this device, with a key and a chain of its own."""
+        incarnation = uuid.UUID(bytes=self._entropy(16), version=4).hex
+        notes = begun(keys, incarnation, why).items()
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", notes)
+        self.identity = replace(self.identity, incarnation=incarnation)
+        self._kseq, self._head = 0, ""
 
     def save_anchor(self, anchor: Anchor) -> None:
         best = self._anchor

@@ -38,6 +38,9 @@ class Held:
     seq: int
     id: str
     body: bytes
+    device: str
+    incarnation: str
+    kseq: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk.clock import NS
+from kiosk.incarnation import machine_id
 from kiosk.salvage import salvage
 from kiosk.store import Store, StoreDamagedError
 from kiosk.storefile import take_lock
@@ -52,19 +53,23 @@ class Rescue(msgspec.Struct, frozen=True):
         return told + saved + ("." if self.complete else ", but there may have been more.")
 
 
-def open_store(path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
+def open_store(
+    path: Path, *, org: str, site: str, clock: Clock, zone: str, machine: str | None = None
+) -> Store:
     """Open the database; if it is damaged, move it aside with its date and begin a new one.
 
     All that can still be read is taken into the new database, what was unsent is queued there, and
-    it keeps a `Rescue` under the note "rescue". Raises other `StoreError`s as they are.
+    it keeps a `Rescue` under the note "rescue". `machine` None asks the machine itself. Raises
+    other `StoreError`s as they are, and `DeviceKeyError`.
     """
+    machine = machine_id() if machine is None else machine
     _go_on_moving(path)
     try:
-        store = Store.open(path, org=org, site=site, clock=clock, zone=zone)
+        store = Store.open(path, org=org, site=site, clock=clock, zone=zone, machine=machine)
     except StoreDamagedError as error:
         _LOG.error("%s", error)
         _move_aside(path, clock)
-        store = Store.open(path, org=org, site=site, clock=clock, zone=zone)
+        store = Store.open(path, org=org, site=site, clock=clock, zone=zone, machine=machine)
     try:
         _take_in(store)
     except BaseException:

@@ -12,6 +12,7 @@ import msgspec
 
 from kiosk import schema
 from kiosk.clock import Anchor
+from kiosk.incarnation import NOTES
 from kiosk.model import decode_event
 from kiosk.records import Logged, Salvage, SensorBinding, Slot
 from kiosk.wal import committed, rebuilt
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
-_IDENTITY = frozenset({"org", "site", "device", "incarnation"})
 
 
 def salvage(path: Path) -> Salvage:
@@ -78,7 +78,7 @@ def _read(db: sqlite3.Connection, *, whole: bool) -> Salvage:
         [Slot(*row) for row in slots],
         [SensorBinding(row[0], row[1], bool(row[2])) for row in bound],
         [Anchor(*row) for row in anchors],
-        {key: value for key, value in notes if key not in _IDENTITY},
+        {key: value for key, value in notes if key not in NOTES},
         complete,
     )
 

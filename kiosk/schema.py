@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from sqlite_utils import Database, Migrations
 
 SET = "kiosk"
 # Every migration ever released, oldest first; a database that names others is from the future.
-NAMES = ("0001_first_tables",)
+NAMES = ("0001_first_tables", "0002_carried_and_pruned")
 
 _FIRST_TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -112,6 +113,18 @@ CREATE TABLE undecodable (
 ) WITHOUT ROWID;
 """
 
+_CARRIED_AND_PRUNED = """
+-- Events of other devices that this one passes on, and what their authors signed.
+CREATE TABLE carried (
+    seq INTEGER PRIMARY KEY, key TEXT NOT NULL, signature TEXT NOT NULL
+);
+
+-- Rows whose events were let go, because a backup of the hub has them: their ids, as JSON.
+CREATE TABLE pruned (
+    session TEXT NOT NULL, person TEXT NOT NULL, ids TEXT NOT NULL, PRIMARY KEY (session, person)
+) WITHOUT ROWID;
+"""
+_SCRIPTS = {NAMES[0]: _FIRST_TABLES, NAMES[1]: _CARRIED_AND_PRUNED}
 
 _NAMED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 
@@ -139,7 +152,8 @@ def migrate(connection: sqlite3.Connection) -> None:
 def missing(connection: sqlite3.Connection) -> list[str]:
     """The tables and views of this version that a migrated database has not got."""
     there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    return [name for name in _NAMED.findall(_FIRST_TABLES) if name not in there]
+    wanted = (name for script in _SCRIPTS.values() for name in _NAMED.findall(script))
+    return [name for name in wanted if name not in there]
 
 
 def _applied(connection: sqlite3.Connection) -> list[str]:
@@ -155,10 +169,15 @@ def _migrations() -> Migrations:
 
     migrations = Migrations(SET)
 
-    @migrations(name=NAMES[0])
-    def first_tables(db: Database) -> None:
-        for statement in _FIRST_TABLES.split(";\n"):
+    for name, script in _SCRIPTS.items():
+        migrations(name=name)(_step(script))
+    return migrations
+
+
+def _step(script: str) -> Callable[[Database], None]:
+    def step(db: Database) -> None:
+        for statement in script.split(";\n"):
             if statement.strip():
                 db.execute(statement)
 
-    return migrations
+    return step

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from kiosk.clock import Anchor, Clock
+from kiosk.devicekey import FILE, DeviceKeys
 from kiosk.ledger import Ledger, Touched, entries_of
 from kiosk.model import (
     Attendance,
@@ -96,10 +97,18 @@ class _Job:
 class Store:
     """The log, the outbox and the roster of one kiosk. Thread-safe; `close` ends its thread."""
 
-    def __init__(self, path: Path, lock: IO[str], clock: Clock, zone: str, who: Identity) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: IO[str],
+        clock: Clock,
+        zone: str,
+        who: Identity,
+        keys: DeviceKeys,
+    ) -> None:
         """Use `Store.open`; this takes what it has opened."""
         self.path = path
-        self.identity = who
+        self.keys = keys
         self._lock = lock
         self._listeners: list[Callable[[Change], None]] = []
         self._jobs: queue.PriorityQueue[tuple[int, int, _Job | None]] = queue.PriorityQueue()
@@ -119,14 +128,27 @@ class Store:
         self._start()
 
     @classmethod
-    def open(cls, path: Path, *, org: str, site: str, clock: Clock, zone: str) -> Store:
-        """Open or make the database at `path`; raises a `StoreError` that says what is wrong."""
-        lock, identity = open_checked(path, org, site)
+    def open(
+        cls, path: Path, *, org: str, site: str, clock: Clock, zone: str, machine: str = ""
+    ) -> Store:
+        """Open or make the database at `path`; raises a `StoreError` that says what is wrong.
+
+        The keys of its incarnations are in the file `device.key` beside it, or systemd's (see
+        `kiosk.devicekey`, whose `DeviceKeyError` is raised as well). `machine` tells this machine
+        from others; "" if that is not looked at.
+        """
+        keys = DeviceKeys(path.with_name(FILE))
+        lock, identity = open_checked(path, org, site, keys, machine)
         try:
-            return cls(path, lock, clock, zone, identity)
+            return cls(path, lock, clock, zone, identity, keys)
         except Exception as error:
             lock.close()
             raise found_at_open(error, path) from error
+
+    @property
+    def identity(self) -> Identity:
+        """Whose database this is, and its present incarnation."""
+        return self._ledger.identity
 
     def close(self) -> None:
         """Finish what is queued, end the writer, release the file."""
@@ -194,6 +216,14 @@ class Store:
 
         return self._submit(_LOCAL, work)
 
+    def renew(self, why: str) -> Future[None]:
+        """Begin a new incarnation (see `kiosk.incarnation`); `identity` is it from then on."""
+        return self._submit(_LOCAL, lambda _: self._ledger.renew(self.keys, why))
+
+    def last_kseq(self) -> int:
+        """How many events the present incarnation has written."""
+        return self._ledger.last_kseq
+
     def save_anchor(self, anchor: Anchor) -> Future[None]:
         """Keep a boot's best round trip: it times what is recorded from now on.
 
@@ -226,17 +256,25 @@ class Store:
     def pending(self, after: int = 0, limit: int = 500, max_bytes: int = 262_144) -> list[Held]:
         """The oldest unsent events with seq > `after`, at least one if there is any."""
         rows = self._read(
-            "SELECT e.seq, e.id, e.body FROM outbox o JOIN event e ON e.seq = o.seq"
-            " WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+            "SELECT e.seq, e.id, e.body, e.device, e.incarnation, e.kseq FROM outbox o"
+            " JOIN event e ON e.seq = o.seq WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
             (after, limit),
         )
         batch: list[Held] = []
-        for seq, id_, body in rows:
-            max_bytes -= len(body)
+        for row in rows:
+            max_bytes -= len(row[2])
             if batch and max_bytes < 0:
                 break
-            batch.append(Held(seq, id_, body))
+            batch.append(Held(*row))
         return batch
+
+    def signatures(self, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """The author's public key and signature (hex) of events carried for other devices."""
+        query = (
+            "SELECT seq, key, signature FROM carried WHERE seq IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._read(query, (msgspec.json.encode(seqs).decode(),))
+        return {seq: (key, signature) for seq, key, signature in rows}
 
     def held(self) -> tuple[int, int | None]:
         """How many events are unsent, and the wall time (UTC ns) of the oldest."""

@@ -21,7 +21,9 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from kiosk import schema
+from kiosk.devicekey import FILE, DeviceKeys
 from kiosk.errors import KioskError
+from kiosk.incarnation import settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,7 @@ class StoreWriteError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose database this is; `incarnation` is new with every new database."""
+    """Whose database this is; `incarnation` is its present life (see `kiosk.incarnation`)."""
 
     org: str
     site: str
@@ -65,12 +67,17 @@ class Identity:
     incarnation: str
 
 
-def open_checked(path: Path, org: str, site: str) -> tuple[IO[str], Identity]:
+def open_checked(
+    path: Path, org: str, site: str, keys: DeviceKeys | None = None, machine: str = ""
+) -> tuple[IO[str], Identity]:
     """Lock, check and migrate the file; the held lock and whose database it is.
 
-    Raises a `StoreError` that says what is wrong, with nothing left open.
+    `keys` None are those in the file beside it.
+
+    Raises a `StoreError` that says what is wrong, or a `DeviceKeyError`, with nothing left open.
     """
     lock = take_lock(path)
+    keys = keys or DeviceKeys(path.with_name(FILE))
     try:
         _check_whole(path)
         connection = connect(path)
@@ -79,7 +86,7 @@ def open_checked(path: Path, org: str, site: str) -> tuple[IO[str], Identity]:
             schema.migrate(connection)
             if lacking := schema.missing(connection):
                 raise StoreDamagedError(f"{path} is damaged: it has lost {', '.join(lacking)}")
-            return lock, _identify(connection, org, site)
+            return lock, _identify(connection, org, site, keys, machine)
         finally:
             connection.close()
     except schema.SchemaTooNewError as error:
@@ -142,7 +149,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreDamagedError(f"{path} is damaged: {found}")
 
 
-def _identify(connection: sqlite3.Connection, org: str, site: str) -> Identity:
+def _identify(
+    connection: sqlite3.Connection, org: str, site: str, keys: DeviceKeys, machine: str
+) -> Identity:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if not meta:
         meta = {
@@ -157,7 +166,7 @@ def _identify(connection: sqlite3.Connection, org: str, site: str) -> Identity:
     if (meta["org"], meta["site"]) != (org, site):
         belongs = f"{meta['org']}/{meta['site']}"
         raise StoreForeignError(f"the database belongs to {belongs}, not to {org}/{site}")
-    return Identity(meta["org"], meta["site"], meta["device"], meta["incarnation"])
+    return Identity(org, site, *settle(connection, keys, machine))
 
 
 def found_at_open(error: Exception, path: Path) -> StoreError:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from websockets.exceptions import ConnectionClosed
 
 from kiosk.clock import Anchor
+from kiosk.devicekey import DeviceKeyError
+from kiosk.incarnation import PUT_BACK
 from kiosk.store import StoreError
 from kiosk.tasks import spawn, stop
 from sync.client.downloads import Downloads
@@ -47,6 +49,13 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_ROUND_TRIP = 5_000_000_000  # ns; a slower one says too little about the time
 _MOST_ANCHORS = 32
+
+
+class RenewedError(ProtocolError):
+    """This kiosk has begun a new incarnation, of which the hub has yet to hear."""
+
+    code = "renewed"
+
 
 EXPECTED = (ConnectionClosed, ProtocolError, StoreError, sqlite3.Error, OSError, TimeoutError)
 
@@ -136,7 +145,8 @@ class Exchange:
 
     async def _greet(self, site: str, name: str) -> None:
         who = self._store.identity
-        hello = Hello(VERSION, who.org, site, who.device, who.incarnation, name)
+        key = self._public_key(who.incarnation)
+        hello = Hello(VERSION, who.org, site, who.device, who.incarnation, name, key=key)
         sent = self._clock.ticks()
         async with asyncio.timeout(self._pacing.greeting):
             await self._say(hello)
@@ -145,11 +155,27 @@ class Exchange:
         if not isinstance(answer, Welcome):
             raise ProtocolError("the hub answered something else than welcome")
         check_version(answer.version)
+        if answer.received_kseq.get(who.incarnation, 0) > self._store.last_kseq():
+            await self._renew()
         self._uploads.anchor(*self._store.anchors()[-_MOST_ANCHORS:])
         self._anchor(sent, answer.hub_time)
         await self._reoffer(who.incarnation, answer)
         self.welcomed = True
         self._heard()
+
+    def _public_key(self, incarnation: str) -> str:
+        try:
+            signer = self._store.keys.signer(incarnation)
+        except DeviceKeyError as error:
+            _LOG.error("%s", error)
+            return ""
+        return signer.public if signer is not None else ""
+
+    async def _renew(self) -> None:
+        """Begin a new incarnation and greet again: of this one the hub holds more, or otherwise."""
+        _LOG.error("the hub knows this kiosk otherwise than it does itself: %s", PUT_BACK)
+        await asyncio.wrap_future(self._store.renew(PUT_BACK))
+        raise RenewedError(PUT_BACK)
 
     async def _reoffer(self, own: str, welcome: Welcome) -> None:
         """Queue again what the hub lacks of this device, as one restored from a backup does.
@@ -180,6 +206,8 @@ class Exchange:
         while True:
             message = await self._hear()
             self._take(message)
+            if self._uploads.forked:
+                await self._renew()
             if isinstance(message, Reset):
                 passed_over, self._passed_over = self._passed_over, {}
                 for incarnation, held in passed_over.items():

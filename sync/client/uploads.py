@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk.store import Settled
+from sync.client.signatures import Signatures
 from sync.protocol import MAX_BATCH, MAX_BATCH_BYTES, MAX_EVENT, ProtocolError, Push
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Uploads:
     `busy` are the outbox places that are in flight, being settled or put off; those above `after`
     are yet to be looked at. What was put off by the hub, or could not be settled, comes again when
     it is due, so no error can strand an item. `set_apart` counts the items that were quarantined
-    and written down as such.
+    and written down as such; `forked` tells that the hub has others in the places of new ones.
     """
 
     def __init__(
@@ -76,7 +77,10 @@ class Uploads:
         self._settling = 0
         self._put_off: list[tuple[float, list[Held]]] = []
         self._anchors: list[Anchor] = []
+        self._signatures = Signatures(store)
+        self._alone: set[int] = set()  # to be signed one by one: the stretch they are in is broken
         self.set_apart = 0
+        self.forked = False
 
     def wake(self) -> None:
         """Look at the outbox now."""
@@ -111,9 +115,13 @@ class Uploads:
         if any(verdict.id not in ("", held.id) for held, verdict in pairs):
             raise ProtocolError(f"an ack in another order than its push: batch {ack.batch}")
         del self._flying[ack.batch]
+        self.forked |= any(_forks(verdict) for held, verdict in pairs if self._is_new(held))
         self._settle([(h, v) for h, v in pairs if v.verdict != "retry"])
         self._defer([(h, v) for h, v in pairs if v.verdict == "retry"])
         self._called.set()
+
+    def _is_new(self, held: Held) -> bool:
+        return held.incarnation == self._store.identity.incarnation
 
     # -- what to send ------------------------------------------------------------------------------
 
@@ -154,7 +162,8 @@ class Uploads:
         self._flying[number] = _Flight(batch, deadline)
         anchors, self._anchors = self._anchors, []
         bodies = [self._raw(held.body) for held in batch]
-        await self._say(Push(number, bodies, anchors))
+        signed = self._signatures.of(batch, self._alone)
+        await self._say(Push(number, bodies, anchors, signed))
 
     def _raw(self, body: bytes) -> msgspec.Raw:
         if self._careful:
@@ -206,6 +215,7 @@ class Uploads:
         if error is None:
             self.set_apart += set_apart
             self._busy.difference_update(held.seq for held in batch)
+            self._alone.difference_update(held.seq for held in batch)
         else:
             _LOG.error("the hub's verdicts cannot be written, they will be asked anew: %s", error)
             # Not at once: a disk that refuses goes on to do so for a while.
@@ -217,3 +227,8 @@ class Uploads:
             after = max(v.after if v.after is not None else _RETRY_AFTER for _, v in pairs)
             due = self._clock.monotonic() + max(0.0, min(after, self._pacing.last_retry))
             self._put_off.append((due, [held for held, _ in pairs]))
+            self._alone.update(held.seq for held, v in pairs if v.code == "unsigned")
+
+
+def _forks(verdict: Verdict) -> bool:
+    return "fork" in (verdict.code, verdict.envelope.code if verdict.envelope else "")

@@ -143,11 +143,29 @@ class Connection:
         if not same(self._shown or hello.token, core.token):
             raise RefusedError(Close.TOKEN, "the token is missing or not this hub's")
         check_version(hello.version)
+        if hello.key:
+            await self._introduce(hello)
         if not core.enter(self, hello):
             raise RefusedError(Close.TRY_LATER, "too many connections", _BUSY_FOR)
         received = await core.pages.received(hello.device)
         self._say(Welcome(VERSION, core.rooms.epoch, core.time(), received))
         return hello
+
+    async def _introduce(self, hello: Hello) -> None:
+        """Have the device's key pinned, or compared with the one that is."""
+        future: asyncio.Future[bool | NotWrittenError] = asyncio.get_running_loop().create_future()
+
+        def done(result: bool | NotWrittenError) -> None:  # noqa: FBT001  what the job returns
+            if not future.done():
+                future.set_result(result)
+
+        who = (hello.org, hello.device, hello.incarnation, hello.key)
+        self._core.writer.put(Job(lambda log: log.introduce(*who), done))
+        result = await future
+        if isinstance(result, NotWrittenError):
+            raise RefusedError(Close.TRY_LATER, str(result), _RETRY_AFTER)
+        if not result:
+            raise RefusedError(Close.TOKEN, "another key is known of this device; pair it anew")
 
     async def _next(self) -> FromKiosk | None:
         message = await self._socket.receive()
@@ -188,6 +206,7 @@ class Connection:
             [bytes(raw) for raw in push.events],
             tuple(self._anchors),
             self._member,
+            push.signed,
         )
 
         def work(log: Log) -> list[Judged]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from kiosk.clock import DRIFT_PER_NS, Anchor, effective
 from kiosk.model import Event, decode_event, event_hash
 from sync.protocol import MAX_EVENT
+from sync.signing import signed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from sync.protocol import Signed
 
 _INT64 = 2**63
 _LONGEST_NAME = 200
@@ -40,6 +43,19 @@ class Rejected(msgspec.Struct, frozen=True):
     trace: Event | Trace
 
 
+class Place(NamedTuple):
+    """What a good signature says of an item: the stretch it lies in, None if in none.
+
+    `proven` if the event there is the very one that was signed.
+    """
+
+    signed: Signed | None = None
+    proven: bool = False
+
+
+_NOWHERE = Place()
+
+
 def judge(body: bytes, org: str) -> Event | Rejected:
     """Look at one pushed item on behalf of `org`; never raises, whatever the bytes are.
 
@@ -61,6 +77,57 @@ def judge(body: bytes, org: str) -> Event | Rejected:
     if not authentic(body, event):
         return Rejected("hash", trace(body))
     return event
+
+
+def places(
+    judged: Sequence[Event | Rejected],
+    signed: Sequence[Signed],
+    org: str,
+    key_of: Callable[[Signed], str | None],
+) -> list[Place]:
+    """What the signatures of a push prove of its items, one `Place` for each.
+
+    A signature stands for the last event of its stretch, that for the one before it by its `prev`,
+    and so on until one does not fit: from there down nothing is proven. `key_of` names the author's
+    key (hex), None if it is not known.
+    """
+    found = [_NOWHERE] * len(judged)
+    for stretch in signed:
+        count = stretch.last - stretch.first + 1
+        end = stretch.at + count
+        if stretch.first < 1 or count < 1 or end > len(judged):
+            continue
+        if any(place is not _NOWHERE for place in found[stretch.at : end]):
+            continue
+        key = key_of(stretch)
+        if key is not None and signed_by(key, org, stretch):
+            broken = _broken_at(judged, stretch)
+            found[stretch.at : end] = [Place(stretch)] * (broken - stretch.at) + [
+                Place(stretch, proven=True)
+            ] * (end - broken)
+    return found
+
+
+def place_of(stretch: Signed, index: int) -> int:
+    """The kseq that the author gave the item at `index` of the push."""
+    return stretch.first + index - stretch.at
+
+
+def _broken_at(judged: Sequence[Event | Rejected], stretch: Signed) -> int:
+    """The index below which nothing is proven, `stretch.at` if all of it is."""
+    expected, kseq = stretch.head, stretch.last
+    for index in range(stretch.at + stretch.last - stretch.first, stretch.at - 1, -1):
+        one = judged[index]
+        if (
+            not isinstance(one, Event)
+            or one.hash != expected
+            or one.kseq != kseq
+            or one.device != stretch.device
+            or one.incarnation != stretch.incarnation
+        ):
+            return index + 1
+        expected, kseq = one.prev, kseq - 1
+    return stretch.at
 
 
 @lru_cache(maxsize=4096)

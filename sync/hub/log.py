@@ -27,16 +27,19 @@ from kiosk.model import (
     sealed,
     uuid7,
 )
-from sync.hub.judge import Rejected, Trace, interval, judge
+from sync.hub.judge import Place, Rejected, Trace, interval, judge, place_of, places
 from sync.hub.tables import OFFSET_BITS, opened
 from sync.protocol import Judged
+from sync.signing import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from kiosk.clock import Anchor, Clock
+    from sync.protocol import Signed
 
+_MOST_DENIALS = 10_000
 # Places beyond a hole in a device's chain that are remembered; one forgotten is offered again.
 _MOST_AHEAD = 10_000
 _NS_PER_MS = 1_000_000
@@ -48,6 +51,8 @@ class Submission:
     """What one connection wants kept: for whom, by whom, the items' bytes, its clock's anchors.
 
     `origin` stands for the connection, and comes back with each event it put into the log.
+    `signed` says who wrote what. `introduces`: it may bring the keys of devices never heard of,
+    which is for those that may speak for any device, not for a device of its own.
     """
 
     org: str
@@ -55,6 +60,8 @@ class Submission:
     bodies: Sequence[bytes]
     anchors: Sequence[Anchor] = ()
     origin: object = None
+    signed: Sequence[Signed] = ()
+    introduces: bool = True
 
 
 class Accepted(NamedTuple):
@@ -75,17 +82,26 @@ class _Room:
 
 @dataclass(slots=True)
 class _Chain:
+    """`head` is the hash of the event at `contiguous`, "" if that is not known."""
+
     contiguous: int = 0
     ahead: set[int] = field(default_factory=set)
+    head: str = ""
 
     def holds(self, kseq: int) -> bool:
         return kseq <= self.contiguous or kseq in self.ahead
 
-    def take(self, kseq: int) -> None:
+    def forks(self, event: Event) -> bool:
+        """Whether another event has its place, or is where its `prev` should be."""
+        if event.kseq == self.contiguous + 1:
+            return self.head not in ("", event.prev)
+        return self.holds(event.kseq)
+
+    def take(self, kseq: int, hash_: str = "") -> None:
         if kseq == self.contiguous + 1:
-            self.contiguous = kseq
+            self.contiguous, self.head = kseq, hash_
             while self.ahead and self.contiguous + 1 in self.ahead:
-                self.contiguous += 1
+                self.contiguous, self.head = self.contiguous + 1, ""
                 self.ahead.discard(self.contiguous)
         elif kseq > self.contiguous and len(self.ahead) < _MOST_AHEAD:
             self.ahead.add(kseq)
@@ -100,6 +116,7 @@ class _Transaction:
     ids: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     rooms: dict[str, _Room] = field(default_factory=dict)
     chains: dict[tuple[str, str], _Chain] = field(default_factory=dict)
+    signed: dict[Signed, None] = field(default_factory=dict)
 
 
 class Log:
@@ -136,15 +153,38 @@ class Log:
         """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
         org = submission.org
         judged = [judge(body, org) for body in submission.bodies]
+        found = places(judged, submission.signed, org, lambda s: self._key_for(s, submission))
+        self._note_signed(found)
         known = self._known([one.id for one in judged if isinstance(one, Event)])
         return [
-            self._set_apart(body, one.trace, submission, one.code)
-            if isinstance(one, Rejected)
-            else self._again(body, one, submission)
-            if one.id in known or one.id in self._now.ids
+            self._again(body, one, submission)
+            if isinstance(one, Event) and (one.id in known or one.id in self._now.ids)
             else self._admit(body, one, submission)
-            for body, one in zip(submission.bodies, judged, strict=True)
+            if isinstance(one, Event) and place.proven
+            else self._doubt(index, one, place, submission)
+            for index, (body, one, place) in enumerate(
+                zip(submission.bodies, judged, found, strict=True)
+            )
         ]
+
+    def introduce(self, org: str, device: str, incarnation: str, key: str) -> bool:
+        """Pin the key of a device's incarnation; False, and noted, if it has another already."""
+        pinned = self._key(device, incarnation)
+        if pinned is None and is_key(key):
+            self._pin(device, incarnation, key)
+            return True
+        if pinned == key:
+            return True
+        why = "another key is pinned" if pinned else "that is no key"
+        self._db.execute(
+            "INSERT INTO denial VALUES (?, ?, ?, ?, ?)",
+            (self._received(), org, device, incarnation, why),
+        )
+        self._db.execute(
+            "DELETE FROM denial WHERE rowid <= (SELECT max(rowid) FROM denial) - ?",
+            (_MOST_DENIALS,),
+        )
+        return False
 
     def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
         """Make `directory` events of (record, id, value) that differ from what is known; how many.
@@ -173,6 +213,7 @@ class Log:
     def commit(self) -> list[Accepted]:
         """Make it durable; what entered the log, in order. Raises `sqlite3.Error`."""
         done = self._now
+        chains = done.chains.items()
         self._db.executemany(
             "INSERT INTO event (place, id, body, envelope) VALUES (?, ?, ?, ?)", done.rows
         )
@@ -181,8 +222,13 @@ class Log:
             [(room.head, room.number) for room in done.rooms.values()],
         )
         self._db.executemany(
-            "INSERT OR REPLACE INTO chain VALUES (?, ?, ?, ?)",
-            [(*k, c.contiguous, json.dumps(sorted(c.ahead))) for k, c in done.chains.items()],
+            "INSERT OR REPLACE INTO chain (device, incarnation, contiguous, ahead, head)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [(*k, c.contiguous, json.dumps(sorted(c.ahead)), c.head) for k, c in chains],
+        )
+        self._db.executemany(
+            "INSERT OR IGNORE INTO signature VALUES (?, ?, ?, ?, ?, ?)",
+            [(s.device, s.incarnation, s.last, s.first, s.head, s.signature) for s in done.signed],
         )
         self._db.executemany(
             "UPDATE meta SET value = ? WHERE key = ?",
@@ -203,6 +249,7 @@ class Log:
         self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
         self._rooms: dict[str, _Room] = {}
         self._chains: dict[tuple[str, str], _Chain] = {}
+        self._keys: dict[tuple[str, str], str] = {}
 
     def _known(self, ids: list[str]) -> set[str]:
         query = "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?))"
@@ -210,10 +257,10 @@ class Log:
 
     def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
         chain = self._chain(event.device, event.incarnation)
-        forked = chain.holds(event.kseq)
+        forked = chain.forks(event)
         if forked and event.kind not in EVIDENCE:
             return self._set_apart(body, event, submission, "fork")
-        chain.take(event.kseq)
+        chain.take(event.kseq, event.hash)
         if event.kind == Kind.DIRECTORY:
             self._heed_directory(event)
         envelope = self._enter(body, event, submission, "fork" if forked else "")
@@ -244,8 +291,23 @@ class Log:
             hash_ = decode_event(held).hash
         if hash_ != event.hash:
             return self._set_apart(body, event, submission, "fork")
-        self._chain(event.device, event.incarnation).take(event.kseq)
+        self._chain(event.device, event.incarnation).take(event.kseq, event.hash)
         return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
+
+    def _doubt(
+        self, index: int, one: Event | Rejected, place: Place, submission: Submission
+    ) -> Judged:
+        """An item that cannot be read, or that nobody's signature proves to be its author's."""
+        trace = one.trace if isinstance(one, Rejected) else one
+        signed = place.signed
+        if isinstance(one, Event) and signed is not None and signed.first < signed.last:
+            return Judged(one.id, "retry", code="unsigned", after=0.0)
+        if signed is not None:
+            # It was signed for, so its place in the author's chain counts as held; nobody else can
+            # fill that place with something that cannot be checked.
+            self._chain(signed.device, signed.incarnation).take(place_of(signed, index))
+        code = one.code if isinstance(one, Rejected) else "signature"
+        return self._set_apart(submission.bodies[index], trace, submission, code)
 
     def _set_apart(
         self, body: bytes, trace: Event | Trace, submission: Submission, code: str
@@ -253,11 +315,46 @@ class Log:
         digest = hashlib.blake2b(body, digest_size=32).digest()
         row = (digest, self._received(), submission.org, submission.device, trace.id, code, body)
         self._db.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        # The author gets a receipt for it, so its place in the author's own chain counts as held;
-        # nobody else can fill that place with something that cannot be checked.
-        if trace.kseq > 0 and trace.device == submission.device:
-            self._chain(trace.device, trace.incarnation).take(trace.kseq)
         return Judged(trace.id, "quarantined", code=code)
+
+    def _key(self, device: str, incarnation: str) -> str | None:
+        found = self._keys.get((device, incarnation))
+        if found is None:
+            query = "SELECT key FROM author WHERE device = ? AND incarnation = ?"
+            row = self._db.execute(query, (device, incarnation)).fetchone()
+            if row is None:
+                return None
+            found = self._keys[device, incarnation] = str(row[0])
+        return found
+
+    def _key_for(self, stretch: Signed, submission: Submission) -> str | None:
+        """The key that must have signed: the pinned one, or one that may be pinned now."""
+        pinned = self._key(stretch.device, stretch.incarnation)
+        if pinned is not None or not stretch.key:
+            return pinned
+        if stretch.device != submission.device and (
+            not submission.introduces or self._knows(stretch.device)
+        ):
+            # Another incarnation of a device that is known is for that device alone to begin.
+            return None
+        return stretch.key
+
+    def _knows(self, device: str) -> bool:
+        query = "SELECT 1 FROM author WHERE device = ?"
+        return self._db.execute(query, (device,)).fetchone() is not None
+
+    def _note_signed(self, found: Sequence[Place]) -> None:
+        for stretch in {place.signed for place in found}:
+            if stretch is None:
+                continue
+            if self._key(stretch.device, stretch.incarnation) is None:
+                self._pin(stretch.device, stretch.incarnation, stretch.key)
+            self._now.signed[stretch] = None
+
+    def _pin(self, device: str, incarnation: str, key: str) -> None:
+        row = (device, incarnation, key, self._received())
+        self._db.execute("INSERT INTO author VALUES (?, ?, ?, ?)", row)
+        self._keys[device, incarnation] = key
 
     def _author(self, org: str, room: str, data: dict[str, Any]) -> None:
         """Write an event of the hub's own."""
@@ -282,7 +379,7 @@ class Log:
                 prev=self._meta["prev"],
             )
         )
-        chain.take(event.kseq)
+        chain.take(event.kseq, event.hash)
         self._meta["prev"] = event.hash
         self._heed_directory(event)
         body = encode_event(event)
@@ -322,8 +419,9 @@ class Log:
         key = (device, incarnation)
         chain = self._chains.get(key)
         if chain is None:
-            query = "SELECT contiguous, ahead FROM chain WHERE device = ? AND incarnation = ?"
+            query = "SELECT contiguous, ahead, head FROM chain WHERE device = ? AND incarnation = ?"
             row = self._db.execute(query, key).fetchone()
-            chain = self._chains[key] = _Chain(row[0], set(json.loads(row[1]))) if row else _Chain()
+            known = (row[0], set(json.loads(row[1])), row[2]) if row else ()
+            chain = self._chains[key] = _Chain(*known)
         self._now.chains[key] = chain
         return chain

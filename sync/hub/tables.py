@@ -12,7 +12,7 @@ from sync.hub.errors import LogBusyError, LogError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
 # A row's key is its room's number and its offset in one, so a room's pages lie side by side.
 OFFSET_BITS = 40
 
@@ -75,6 +75,46 @@ CREATE TABLE directory (
 CREATE TABLE site (org TEXT NOT NULL, site TEXT NOT NULL, PRIMARY KEY (org, site)) WITHOUT ROWID;
 """
 
+# What each schema after the first adds, in order.
+_ADDED = (
+    """
+-- The public key that each incarnation of a device signs with: the first that came, or a pairing's.
+CREATE TABLE author (
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    key TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (device, incarnation)
+) WITHOUT ROWID;
+
+-- The signatures that the log rests on, as `sync.signing` makes them.
+CREATE TABLE signature (
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    head TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    PRIMARY KEY (device, incarnation, last, first)
+) WITHOUT ROWID;
+
+-- Who was turned away, when (UTC ns) and why.
+CREATE TABLE denial (
+    at INTEGER NOT NULL,
+    org TEXT NOT NULL,
+    device TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    why TEXT NOT NULL
+);
+
+-- The hash of the event at `contiguous`, if it is known: what the next one must follow.
+ALTER TABLE chain ADD COLUMN head TEXT NOT NULL DEFAULT '';
+
+INSERT INTO meta VALUES ('stable', 0);
+INSERT INTO meta VALUES ('confirmed', '');
+""",
+)
+
 
 def locked(path: Path) -> IO[str]:
     """Take the database at `path` for this process until the returned file is closed."""
@@ -122,8 +162,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version == SCHEMA:
         return
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES.split(";\n"):
-        connection.execute(statement)
+    if not version:
+        _first(connection)
+    for script in _ADDED[max(version, 1) - 1 :]:
+        _run(connection, script)
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    _run(connection, _TABLES)
     meta: dict[str, Any] = {
         "epoch": uuid.uuid4().hex,
         "device": str(uuid.uuid4()),
@@ -132,5 +180,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         "prev": "",
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-    connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    connection.execute("COMMIT")
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)

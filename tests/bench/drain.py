@@ -28,6 +28,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as serve_websockets
 
 from kiosk.clock import Anchor, SystemClock
+from kiosk.devicekey import FILE
 from kiosk.model import Kind, Session
 from kiosk.store import Draft, Store
 from sync.client import SyncClient
@@ -105,6 +106,7 @@ def _bodies(path: Path) -> list[tuple[str, bytes]]:
 def _drain(full: Path, here: Path) -> float:
     path = here / "kiosk.db"
     shutil.copy(full, path)
+    shutil.copy(full.with_name(FILE), here)
     with _server("hub", here / "hub.db") as url:
         store = Store.open(path, org=_PLACE[0], site=_PLACE[1], clock=SystemClock(), zone="UTC")
         client = SyncClient(store, url, _TOKEN, SystemClock(), _PLACE[1], "bench", lambda _: None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kiosk import schema
+from kiosk.devicekey import FILE
 from kiosk.store import StoreTooNewError
 from tests.kiosk.test_store import check_in
 
@@ -20,6 +21,9 @@ def test_every_released_schema_has_a_frozen_database():
 @pytest.mark.parametrize("frozen", FROZEN, ids=lambda path: path.stem)
 def test_a_database_of_each_released_schema_opens_and_goes_on(frozen, tmp_path, open_store):
     shutil.copy(frozen, tmp_path / "kiosk.db")
+    if (key := frozen.with_suffix(".key")).exists():
+        shutil.copy(key, tmp_path / FILE)
+        (tmp_path / FILE).chmod(0o600)
     store = open_store()
     assert [row.person for row in store.attendance("evening")] == ["ann"]
     assert store.held()[0] == 1
@@ -39,7 +43,8 @@ def test_a_newer_schema_is_refused(tmp_path, open_store):
 
 
 def test_a_migration_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(schema, "_FIRST_TABLES", "CREATE TABLE meta (key);\nCREATE nonsense;\n")
+    broken = "CREATE TABLE meta (key);\nCREATE nonsense;\n"
+    monkeypatch.setattr(schema, "_SCRIPTS", {schema.NAMES[0]: broken})
     db = sqlite3.connect(tmp_path / "kiosk.db", isolation_level=None)
     with pytest.raises(sqlite3.OperationalError):
         schema.migrate(db)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 import uuid
 
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
-from kiosk.model import Event, encode_event, sealed, session_room, site_room, uuid7
+from kiosk.model import Event, decode_event, encode_event, sealed, session_room, site_room, uuid7
 from sync import protocol as p
 from sync.hub.server import Hub
+from sync.signing import Signer
 
 TOKEN = "a-token-for-tests"  # noqa: S105  of no real hub
 ORG, SITE = "acme", "north"
@@ -103,10 +106,12 @@ class Peer:
             self.aside.append(message)
         return message
 
-    async def push(self, *bodies, anchors=()):
+    async def push(self, *bodies, anchors=(), signed=None):
+        """Push and get the verdicts; the authors sign each event unless `signed` is given."""
         self.batch += 1
         raw = [p.msgspec.Raw(body) for body in bodies]
-        await self.say(p.Push(self.batch, raw, list(anchors)))
+        signed = one_by_one(bodies) if signed is None else signed
+        await self.say(p.Push(self.batch, raw, list(anchors), signed))
         ack = await self.get(p.Ack)
         assert ack.batch == self.batch
         return ack.verdicts
@@ -130,8 +135,35 @@ class Peer:
         return self.socket.close_code
 
 
-def hello(device="kiosk-1", incarnation="inc-1", version=p.VERSION, org=ORG, token=None):
-    return p.Hello(version, org, SITE, device, incarnation, "a kiosk", token)
+def hello(device="kiosk-1", incarnation="inc-1", version=p.VERSION, org=ORG, token=None, key=None):
+    key = signer(device, incarnation).public if key is None else key
+    return p.Hello(version, org, SITE, device, incarnation, "a kiosk", token, key=key)
+
+
+def signer(device="kiosk-1", incarnation="inc-1"):
+    """The key that everybody here knows a device's incarnation by."""
+    return Signer(hashlib.sha256(f"{device}/{incarnation}".encode()).digest())
+
+
+def signed(events, at=0, by=None, org=ORG):
+    """One signature over events (a stretch of one chain) that begin at place `at` of the push."""
+    first, last = events[0], events[-1]
+    by = by or signer(last.device, last.incarnation)
+    stretch = p.Signed(
+        at, last.device, last.incarnation, first.kseq, last.kseq, last.hash, "", by.public
+    )
+    return replace(stretch, signature=by.sign(org, stretch))
+
+
+def one_by_one(bodies):
+    """A signature for each of these bodies that is an event at all."""
+    found = []
+    for at, body in enumerate(bodies):
+        with contextlib.suppress(p.msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            event = decode_event(body)
+            if event.kseq > 0:
+                found.append(signed([event], at, org=event.org))
+    return found
 
 
 @contextlib.asynccontextmanager

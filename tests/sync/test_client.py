@@ -129,7 +129,7 @@ async def test_items_the_hub_sets_apart_are_counted_and_do_not_stop_the_rest(pat
             await until(lambda: one.status.quarantined == 1)
         finally:
             one.close()
-    assert held_by(path) == [ids[0], *ids[2:]]
+    assert sorted(held_by(path)) == sorted([ids[0], *ids[2:]])
 
 
 async def test_an_item_that_is_not_even_json_does_not_stop_the_rest(path, tmp_path):
@@ -142,7 +142,7 @@ async def test_an_item_that_is_not_even_json_does_not_stop_the_rest(path, tmp_pa
         try:
             await one.settled()
             await until(lambda: one.status.quarantined == 1)
-            assert held_by(path) == ids[:2] + ids[3:]
+            assert sorted(held_by(path)) == sorted(ids[:2] + ids[3:])
         finally:
             one.close()
 
