@@ -40,9 +40,9 @@ class Kind(StrEnum):
     MERGED = "merged"
 
 
-EVIDENCE = frozenset({Kind.CHECK_IN, Kind.CHECK_OUT})
+EVIDENCE = frozenset({Kind.CHECK_IN, Kind.CHECK_OUT, Kind.VISITOR})
 # Kinds that a row of attendance is folded from; each carries the session and the person.
-ROW_KINDS = frozenset({Kind.CHECK_IN, Kind.CHECK_OUT, Kind.OVERRIDE, Kind.RETRACT})
+ROW_KINDS = EVIDENCE | {Kind.OVERRIDE, Kind.RETRACT}
 
 
 class Rank(IntEnum):
@@ -74,8 +74,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     (`verified` what became of a claim: `finger`, or why none was compared: `unreadable`,
     `unavailable`, `interrupted`);
     override `{status, reason?, arrival?, departure?}` (times in UTC ns); retract `{target}`;
+    resolve `{item}`; visitor `{name, method?}`, a walk-in whose id is `person`;
     refused `{reason}`; session_opened: a `Session` as builtins; directory
-    `{record, id, rev, value}`; consent `{text, language, answer}`; enrolled `{sensor, slot}`.
+    `{record, id, rev, value}`; merged `{person, into, rev}`; consent `{text, language, answer}`;
+    enrolled `{sensor, slot}`.
     """
 
     id: str
@@ -265,6 +267,8 @@ class Flag(StrEnum):
     DISAGREE = "overrides_disagree"
     TIME_UNCERTAIN = "time_uncertain"
     TWO_PLACES = "two_places"
+    AFTER_CLOSE = "after_close"
+    FORKED = "forked"
 
 
 class Attendance(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -284,6 +288,79 @@ class Attendance(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     method: str = ""
     device: str = ""
     flags: tuple[Flag, ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rules of a site or of one session; travels as the directory's record `policy`.
+
+    `late_after` minutes after the start a check-in is late (None: as the session itself says),
+    `grace` minutes are granted beyond that; `capacity` people may be inside at once; `travel`
+    minutes lie at least between any two places whose devices give no minutes of their own.
+    """
+
+    late_after: Int64 | None = None
+    grace: Int64 = 0
+    capacity: Int64 | None = None
+    travel: Int64 = 0
+
+
+class SessionState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether a session is open, folded from its closings and reopenings.
+
+    `closed` is the interval (UTC ns) of the closing that holds, None while open; `heads` are the
+    decisions that no other knew; `decisions` all of them: what the next must carry as `saw`.
+    `late_at` is the late limit (UTC ns) and `capacity` the most people inside, by the policy.
+    """
+
+    session: str
+    closed: tuple[int, int] | None = None
+    heads: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
+    late_at: int | None = None
+    capacity: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed is None
+
+
+# -- review ----------------------------------------------------------------------------------------
+
+
+class Human(StrEnum):
+    """What a review item asks of staff."""
+
+    NO = "no"  # nothing: it explains a flag
+    INFORMED = "informed"
+    BATCH = "in_batch"  # to be looked at, one for many people
+    YES = "yes"
+
+
+class ReviewItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something the fold wants known, with all that is needed to say it in any language.
+
+    `id` is derived from what it is about, its kind and the ids of its evidence (`ids`), so new
+    evidence makes a new item. `kind` is a `Flag` or one of `unknown_person, unknown_session,
+    close_reopened, over_capacity, quarantined`. `key` names the sentence and `args` its values:
+    ids, statuses, numbers, times as (low, high) in UTC ns. `people` are those it is about;
+    `resolved` the ids of the `resolve` events that acknowledge it, in order of id.
+    """
+
+    id: str
+    kind: str
+    human: Human
+    key: str
+    session: str = ""
+    device: str = ""
+    people: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    args: dict[str, Any] = {}
+    resolved: tuple[str, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether staff have not settled or acknowledged it yet."""
+        return self.human is not Human.NO and not self.resolved
 
 
 # -- the door --------------------------------------------------------------------------------------
