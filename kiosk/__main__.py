@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,13 +15,6 @@ from kiosk.clock import SystemClock
 from kiosk.config import DIRS, Config, load, make_folder
 from kiosk.hub_commands import hub
 from kiosk.terminal import CONFIG, LazyGroup, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from kiosk.model import Person
-    from kiosk.store import Store
-    from kiosk.templates import TemplateStore
 
 # Everything else is imported where it is used: a command pays for what it needs only.
 
@@ -109,6 +100,7 @@ def emulator(context: click.Context) -> None:
     sys.exit(emulate(context.args, prog="kiosk emulator"))
 
 
+main.add_command(LazyGroup("consent", "kiosk.consent_commands", "Consent to kept fingerprints."))
 main.add_command(hub)
 main.add_command(
     LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
@@ -183,35 +175,12 @@ def simulate(*, seed: int, kiosks: int, people: int, hours: float, seeds: int, j
 @click.argument("person")
 @CONFIG
 def enrol(person: str, path: Path | None) -> None:
-    """Enrol a finger of PERSON (an id); stop the kiosk first, it holds the reader."""
+    """Enrol a finger of PERSON (an id), while the kiosk runs or not."""
     config = _prepared(path)
-    with one_line(), _store(config) as store:
-        from drivers.zfm import open_zfm  # noqa: PLC0415
-        from kiosk import enrolment as use_case  # noqa: PLC0415
+    from kiosk.enrolling import enrol_at_the_terminal  # noqa: PLC0415
 
-        who = _person(store, person)
-        if not use_case.has_consent(store, who.id):
-            question = use_case.CONSENT_QUESTION.format(name=who.first_name)
-            given = click.confirm(question, default=False)
-            use_case.record_consent(store, who, config.screen.language, given=given)
-        sensor, clock = config.sensor, SystemClock()
-        with (
-            open_zfm(
-                sensor.port, sensor.baudrate, sensor.address, sensor.password, sensor.model
-            ) as zfm,
-            _kept_templates(config) as templates,
-        ):
-            done = use_case.enrol(
-                store,
-                clock,
-                zfm,
-                who,
-                lambda step: click.echo(use_case.SENTENCES[step]),
-                templates=templates,
-            )
-    click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
-    if done.advice:
-        click.echo(done.advice)
+    with one_line():
+        enrol_at_the_terminal(config, person)
 
 
 @main.command()
@@ -248,44 +217,6 @@ def _headless(*, force: bool = False) -> bool:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ.setdefault("QT_QUICK_BACKEND", "software")
     return True
-
-
-@contextlib.contextmanager
-def _kept_templates(config: Config) -> Iterator[TemplateStore | None]:
-    """Where a copy of a new template goes, if backup is switched on."""
-    from kiosk.templates import open_templates  # noqa: PLC0415
-
-    if not config.templates.backup:
-        yield None
-        return
-    with contextlib.closing(open_templates(config, SystemClock())) as templates:
-        yield templates
-
-
-@contextlib.contextmanager
-def _store(config: Config) -> Iterator[Store]:
-    from kiosk.rescue import open_store  # noqa: PLC0415
-
-    store = open_store(
-        config.database,
-        org=config.organisation.id,
-        site=config.site.id,
-        clock=SystemClock(),
-        zone=config.site.zone,
-    )
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _person(store: Store, id_: str) -> Person:
-    for person in store.people():
-        if person.id == id_:
-            return person
-    raise click.ClickException(
-        f'nobody has the id "{id_}" here; import people first, and let the kiosk run once'
-    )
 
 
 if __name__ == "__main__":

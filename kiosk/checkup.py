@@ -6,8 +6,6 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from drivers.detect import detect
 from drivers.errors import PortBusy, ResponseTimeout, SensorError
 from drivers.packets import DEFAULT_ADDRESS
@@ -17,6 +15,7 @@ from kiosk.finding import Finding
 from kiosk.glance import glance, kiosk_runs
 from kiosk.peek import peek
 from kiosk.revocation import orders_in
+from kiosk.storefile import StoreError
 from kiosk.survey import survey
 from kiosk.vault import KeyRing, Label, Sealed, VaultError
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 # From this share of slots in use on somebody should think of what comes next.
 ALMOST_FULL = 0.9
-_UNREADABLE = (sqlite3.Error, msgspec.MsgspecError, ValueError)
+_UNREADABLE = (sqlite3.Error, StoreError, ValueError)
 
 
 def sensor_findings(config: Config) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from drivers.slots import Binding, Entry, SlotState
 from kiosk.model import Person, decode_event
 from kiosk.peek import peek
 from kiosk.records import SensorBinding, Slot
+from kiosk.storefile import StoreError, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Glance:
-    """What one connection sees, or nothing; raises `sqlite3.Error` and `msgspec.MsgspecError`.
+    """What one connection sees, or nothing; use it within `glance`.
 
     Also a `drivers.slots.SlotTable` for whoever only reads.
     """
@@ -85,12 +86,17 @@ class Glance:
 
 @contextlib.contextmanager
 def glance(path: Path) -> Iterator[Glance]:
-    """Look into a kiosk's database; raises `sqlite3.Error`, also while it is used."""
-    if not path.exists() or not path.stat().st_size:
-        yield Glance(None)
-        return
-    with peek(path) as database:
-        yield Glance(database)
+    """Look into a kiosk's database; raises `StoreError`, also while it is used."""
+    try:
+        if not path.exists() or not path.stat().st_size:
+            yield Glance(None)
+            return
+        with peek(path) as database:
+            yield Glance(database)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a row of {path} cannot be read: {error}") from error
 
 
 def kiosk_runs(path: Path) -> bool:

@@ -15,11 +15,12 @@ from drivers.reconcile import check_identity, reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm, reset_zfm
 from kiosk import enrolment, verification
+from kiosk.control import SOCKET, ControlServer
 from kiosk.errors import KioskError
 from kiosk.loader import RosterLoader, SensorCache
 from kiosk.model import Author
 from kiosk.provision import format_for, same_format
-from kiosk.revocation import resume, withdrawn
+from kiosk.revocation import ordered, resume, withdrawn
 from kiosk.slots import StoredSlots
 from kiosk.templates import NoTemplateError, existing_templates, open_templates
 from kiosk.verifications import Verifications
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from kiosk.config import Config
     from kiosk.enrolment import EnrolledFinger
     from kiosk.model import Event, Person
-    from kiosk.store import Store
+    from kiosk.store import Draft, Store
     from kiosk.templates import TemplateStore
     from kiosk.verification import Verified
 
@@ -71,6 +72,7 @@ class Keeper:
         if self._templates is not None and self._backup and config.templates.roster_cache:
             self._cache = SensorCache(store, clock, self._table, self._templates)
             self._loader = RosterLoader(self._change_one)
+        self._control = ControlServer(config.directory / SOCKET, store, self)
         self._listeners: list[Callable[[], None]] = []
         # Replaced as a whole on the sensor's thread, read on any other.
         self._claimable: frozenset[str] = frozenset()
@@ -97,14 +99,17 @@ class Keeper:
         self.reader.start()
         if self._loader is not None:
             self._loader.start()
+        self._control.start()
 
     def stop(self) -> None:
         """Let go of the sensor and of the kept templates."""
+        self._control.end()
         if self._loader is not None:
             self._loader.end()
         self.reader.stop()
         if self._loader is not None:
             self._loader.join()
+        self._control.join()
         if self._templates is not None:
             self._templates.close()
 
@@ -155,15 +160,21 @@ class Keeper:
                 self._given_up.set()
                 self.reader.interrupt()
 
-    def withdraw(self, person: str, by: Author = _KIOSK) -> Future[list[Event]]:
+    def withdraw(self, person: str, by: Author = _KIOSK, language: str = "") -> Future[list[Event]]:
         """Withdraw a person's consent, and destroy their templates here and everywhere.
 
         The future ends when the no and the order are on disk; from then on nothing can stop it.
         The sensor lets go of them in its next free moment, and this kiosk confirms it in the log.
         """
-        recorded = self._store.record_many(withdrawn(person, self._language, by))
-        recorded.add_done_callback(lambda _: self.reader.run(self._destroy))
-        return recorded
+        return self._order(withdrawn(person, language or self._language, by))
+
+    def revoke(self, person: str, by: Author = _KIOSK, reason: str = "") -> Future[list[Event]]:
+        """As `withdraw`, but the consent stands: for a finger that is to be enrolled anew."""
+        return self._order([ordered(person, by, reason)])
+
+    def finish_orders(self) -> Future[None]:
+        """Carry out every open order now; fails with what is wrong with the sensor."""
+        return self.reader.run(self._destroy)
 
     # -- the library -------------------------------------------------------------------------------
 
@@ -254,6 +265,11 @@ class Keeper:
             with self._enrolling:
                 self._given_up = None
             self._take_stock()
+
+    def _order(self, drafts: list[Draft]) -> Future[list[Event]]:
+        recorded = self._store.record_many(drafts)
+        recorded.add_done_callback(lambda _: self.finish_orders())
+        return recorded
 
     def _destroy(self, sensor: ZfmSensor) -> None:
         try:

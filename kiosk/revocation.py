@@ -92,8 +92,7 @@ def revoke(
     are any on the bound one. `templates` may be None only where none were ever kept.
     Raises `StoreError`, `NotForgottenError`, FlashError or another SensorError; `resume` goes on.
     """
-    data = {"state": ORDERED, "reason": reason}
-    order = store.record(Draft(Kind.TEMPLATE_REVOKED, person=person, by=by, data=data)).result()
+    order = store.record(ordered(person, by, reason)).result()
     return carry_out(store, table, order, sensor=sensor, templates=templates)
 
 
@@ -126,9 +125,13 @@ def withdraw(
 
 def withdrawn(person: str, language: str, by: Author = _KIOSK) -> list[Draft]:
     """What a withdrawal says in the log: the no, and an order that no clock can gainsay."""
-    data = {"state": ORDERED, "reason": "withdrawn"}
-    order = Draft(Kind.TEMPLATE_REVOKED, person=person, by=by, data=data)
-    return [refusal(person, language, by), order]
+    return [refusal(person, language, by), ordered(person, by, "withdrawn")]
+
+
+def ordered(person: str, by: Author = _KIOSK, reason: str = "") -> Draft:
+    """The order that every kiosk carries out; see `revoke`."""
+    data = {"state": ORDERED, "reason": reason}
+    return Draft(Kind.TEMPLATE_REVOKED, person=person, by=by, data=data)
 
 
 def open_orders(store: Store, templates: TemplateStore | None = None) -> list[Event]:
@@ -149,9 +152,9 @@ def orders_in(records: Records, device: str, kept: Collection[str]) -> list[Even
         for person in sorted(people.union(kept) - {""})
         for order in _open_for(records, device, person)
     ]
-    ordered = {order.person for order in orders}
+    told = {order.person for order in orders}
     holding = {slot.person for slot in slots if _to_be_seen_to(slot, bound)}.union(kept)
-    noes = (withdrawal(records, device, p) for p in sorted(holding - ordered - {""}))
+    noes = (withdrawal(records, device, p) for p in sorted(holding - told - {""}))
     return orders + [no for no in noes if no is not None]
 
 

@@ -1,4 +1,4 @@
-"""`kiosk sensor`: the reader and the templates in it, while the kiosk itself does not run."""
+"""`kiosk sensor`: the reader and the templates in it, mostly while the kiosk does not run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from drivers import reconcile as library
+from drivers.changes import delete
 from drivers.errors import SensorError
 from drivers.zfm import open_zfm
 from kiosk import log
@@ -21,10 +22,12 @@ from kiosk.bundle import MAX_BYTES, BundleError, format_of, open_bundle, seal_bu
 from kiosk.clock import NS, SystemClock
 from kiosk.config import load
 from kiosk.consent import has_consent
+from kiosk.control import SOCKET, Request, ask
+from kiosk.glance import glance, kiosk_runs
 from kiosk.provision import back_up, bring_all, copies_of, fits, format_for, kept_for
 from kiosk.rescue import open_store
 from kiosk.revocation import decommission as take_out
-from kiosk.revocation import resume, revoke, revoked_since
+from kiosk.revocation import resume, revoke, revoked_since, withdraw
 from kiosk.slots import StoredSlots
 from kiosk.store import StoreBusyError
 from kiosk.survey import survey
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from kiosk.bundle import Copy
     from kiosk.config import Config
     from kiosk.provision import Brought
+    from kiosk.revocation import Revoked
     from kiosk.store import Store
     from kiosk.templates import TemplateStore
 
@@ -61,9 +65,17 @@ class _Bench:
     clock: SystemClock
 
 
+class _How(TypedDict):
+    """With what a revocation is carried out."""
+
+    sensor: ZfmSensor | None
+    templates: TemplateStore | None
+
+
 @click.group()
 def sensor() -> None:
-    """The fingerprint reader and the templates in it. Stop the kiosk first."""
+    """The fingerprint reader and the templates in it. All but list and revoke need a kiosk that
+    does not run."""
 
 
 @sensor.command()
@@ -80,10 +92,9 @@ def info(path: Path | None) -> None:
 @sensor.command("list")
 @CONFIG
 def list_slots(path: Path | None) -> None:
-    """List whose template is in which slot, by the records."""
-    with _bench(path) as bench:
-        bound = bench.table.binding()
-        slots = bench.store.slots()
+    """List whose template is in which slot, by the records; the kiosk may run."""
+    with one_line(), glance(load(path, os.environ).database) as records:
+        bound, slots = records.binding(), records.slots()
     mine = [slot for slot in slots if bound is not None and slot.sensor == bound.sensor]
     for slot in sorted(mine, key=lambda slot: slot.slot):
         owner = slot.person or "-"
@@ -209,24 +220,57 @@ def decommission(path: Path | None, *, yes: bool) -> None:
     )
 
 
+@sensor.command()
+@click.argument("slot", type=click.IntRange(min=0))
+@CONFIG
+@_YES
+def clear(slot: int, path: Path | None, *, yes: bool) -> None:
+    """Empty SLOT, which must be nobody's; what is somebody's is revoked."""
+    with _bench(path) as bench, _ready(bench) as reader:
+        bound = bench.table.binding()
+        entry = bench.table.entries(bound.sensor).get(slot) if bound is not None else None
+        if entry is None:
+            raise click.ClickException(f"slot {slot} is empty")
+        if entry.owner:
+            raise click.ClickException(
+                f'slot {slot} is {entry.owner}\'s; use "kiosk sensor revoke {entry.owner}"'
+            )
+        _ask(yes, f"Destroy the template in slot {slot}, which is nobody's on record?")
+        delete(reader, bench.table, slot)
+    click.echo(f"slot {slot} is empty now")
+
+
 @sensor.command("revoke")
 @click.argument("person")
 @CONFIG
 @_YES
 @click.option("--reason", default="", help="Goes into the log.")
 def revoke_person(person: str, path: Path | None, reason: str, *, yes: bool) -> None:
-    """Destroy every template of PERSON (an id), here and on all other kiosks."""
-    with _bench(path) as bench, contextlib.ExitStack() as stack:
+    """Destroy every template of PERSON (an id), here and on all other kiosks.
+
+    The consent stands, so the person may enrol again; see "kiosk consent withdraw".
+    """
+    with one_line():
+        config = load(path, os.environ)
         _ask(yes, f"Destroy every template of {person}?")
-        reader = _reader_if_there(bench, stack)
-        kept = stack.enter_context(_existing(bench))
-        done = revoke(
-            bench.store, bench.table, person, sensor=reader, templates=kept, reason=reason
-        )
-    click.echo(f"{done.slots} slots emptied, {done.templates} kept templates destroyed")
-    for elsewhere in done.elsewhere:
-        click.echo(f"Reader {elsewhere} still holds some; they go when it is used here again.")
-    sys.exit(0 if done.done else 1)
+        if kiosk_runs(config.database):
+            request = Request("revoke", person, reason=reason)
+            for line in ask(config.directory / SOCKET, request, lambda _: None):
+                click.echo(line)
+            return
+    _destroy(
+        path, lambda bench, how: revoke(bench.store, bench.table, person, reason=reason, **how)
+    )
+
+
+def withdraw_here(person: str, path: Path | None) -> None:
+    """`kiosk consent withdraw` at a kiosk that does not run; ends the process."""
+    _destroy(
+        path,
+        lambda bench, how: withdraw(
+            bench.store, bench.table, person, bench.config.screen.language, **how
+        ),
+    )
 
 
 @sensor.command("rotate-keys")
@@ -239,6 +283,17 @@ def rotate_keys(path: Path | None) -> None:
 
 
 # -- what the commands stand on --------------------------------------------------------------------
+
+
+def _destroy(path: Path | None, work: Callable[[_Bench, _How], Revoked]) -> None:
+    with _bench(path) as bench, contextlib.ExitStack() as stack:
+        reader = _reader_if_there(bench, stack)
+        kept = stack.enter_context(_existing(bench))
+        done = work(bench, {"sensor": reader, "templates": kept})
+    click.echo(f"{done.slots} slots emptied, {done.templates} kept templates destroyed")
+    for elsewhere in done.elsewhere:
+        click.echo(f"Reader {elsewhere} still holds some; they go when it is used here again.")
+    sys.exit(0 if done.done else 1)
 
 
 @contextlib.contextmanager

@@ -330,6 +330,13 @@ class Enrolment:
             seen += line
         return seen
 
+    def end(self, seconds):
+        """Wait for the command to end by itself; its exit code."""
+        code = self.process.wait(seconds)
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return code
+
 
 @pytest.fixture
 def known(settings, tmp_path):

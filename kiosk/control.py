@@ -1,0 +1,225 @@
+"""A running kiosk's socket for its own commands: enrol, withdraw and revoke without stopping it.
+
+`kiosk.sock` in the storage folder, for its owner only (0600). One request a connection, then
+replies, each a line of JSON; a command that goes away gives up the enrolment it began.
+
+ControlError    the running kiosk could not do it, or cannot be asked; one line says why
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import threading
+from concurrent.futures import TimeoutError as NotYet
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from drivers.enrolment import Step
+from drivers.errors import SensorError
+from kiosk.consent import record_consent
+from kiosk.errors import KioskError
+from kiosk.model import Author
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from kiosk.keeper import Keeper
+    from kiosk.model import Person
+    from kiosk.store import Store
+
+_LOG = logging.getLogger(__name__)
+SOCKET = "kiosk.sock"
+_LONGEST = 4096  # bytes of one line
+_LOOK = 0.2
+_KIOSK = Author("kiosk")
+
+
+class ControlError(KioskError):
+    """The running kiosk could not do it, or cannot be asked."""
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a command wants; `consent` is the answer just given, None if it was not asked for."""
+
+    do: Literal["enrol", "withdraw", "revoke"]
+    person: str
+    consent: bool | None = None
+    language: str = "en"
+    reason: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A step of an enrolment, or the end: `said` if it was done, else `error`."""
+
+    step: Step | None = None
+    said: tuple[str, ...] = ()
+    error: str = ""
+
+
+class ControlServer:
+    """Serves one command at a time on a thread of its own."""
+
+    def __init__(self, path: Path, store: Store, keeper: Keeper) -> None:
+        self._path = path
+        self._store = store
+        self._keeper = keeper
+        self._listening: socket.socket | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen; if that cannot be, it is logged, and commands need a stopped kiosk."""
+        try:
+            self._listening = _listen(self._path)
+        except OSError as error:
+            _LOG.warning("%s cannot be had: %s; commands need a stopped kiosk", self._path, error)
+            return
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take no further command; `join` once the sensor was stopped."""
+        self._stopping = True
+        if self._listening is not None:
+            with contextlib.suppress(OSError):
+                self._listening.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        """Wait for the command in hand, and take the socket away; safe to call twice."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+            self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while self._listening is not None and not self._stopping:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                continue
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(5.0)
+                _send(connection, self._answer(connection))
+
+    def _answer(self, connection: socket.socket) -> Reply:
+        try:
+            request = msgspec.json.decode(_line(connection), type=Request)
+            return Reply(said=tuple(self._do(request, connection)))
+        except SensorError as error:
+            return Reply(error=f"{error.sentence} {error.advice}")
+        except (KioskError, msgspec.MsgspecError) as error:
+            return Reply(error=str(error))
+
+    def _do(self, request: Request, connection: socket.socket) -> list[str]:
+        person = next((p for p in self._store.people() if p.id == request.person), None)
+        if person is None and request.do != "revoke":
+            raise ControlError(f'nobody has the id "{request.person}" here')
+        if request.do == "enrol" and person is not None:
+            return self._enrol(request, person, connection)
+        keeper = self._keeper
+        if request.do == "withdraw":
+            keeper.withdraw(request.person, language=request.language).result()
+        else:
+            keeper.revoke(request.person, reason=request.reason).result()
+        return self._destroyed()
+
+    def _enrol(self, request: Request, person: Person, connection: socket.socket) -> list[str]:
+        if request.consent is not None:
+            record_consent(self._store, person, request.language, given=request.consent)
+        future = self._keeper.enrol(person, lambda step: _send(connection, Reply(step=step)))
+        while True:
+            try:
+                done = future.result(_LOOK)
+            except NotYet:
+                if future.done():
+                    raise
+                if _gone(connection) and not future.cancel():
+                    self._keeper.cancel_enrolment()
+                continue
+            said = f"{person.first_name} is enrolled in slot {done.slot} (score {done.score})."
+            return [said, done.advice] if done.advice else [said]
+
+    def _destroyed(self) -> list[str]:
+        try:
+            self._keeper.finish_orders().result()
+        except SensorError as error:
+            return ["Recorded.", f"{error.sentence} What it holds is deleted when it is back."]
+        return ["Destroyed here; every other kiosk does the same as soon as it hears of it."]
+
+
+def ask(path: Path, request: Request, told: Callable[[Step], None]) -> tuple[str, ...]:
+    """Have the running kiosk do it; its lines. Raises `ControlError` with what it says instead."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection, _short(path) as name:
+            connection.connect(name)
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            return _read_replies(connection, told)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ControlError(f"the running kiosk cannot be asked ({error}); stop it first") from error
+
+
+def _read_replies(connection: socket.socket, told: Callable[[Step], None]) -> tuple[str, ...]:
+    with connection.makefile("rb") as lines:
+        while line := lines.readline(_LONGEST):
+            reply = msgspec.json.decode(line, type=Reply)
+            if reply.error:
+                raise ControlError(reply.error)
+            if reply.step is None:
+                return reply.said
+            told(reply.step)
+    raise ControlError("the running kiosk ended before it had answered")
+
+
+def _listen(path: Path) -> socket.socket:
+    # Whoever has the database may take away what a killed kiosk left.
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        with _short(path) as name:
+            before = os.umask(0o177)
+            try:
+                listening.bind(name)
+            finally:
+                os.umask(before)
+        listening.listen(1)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of it that fits into the 108 bytes of a socket's address."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _line(connection: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\n") and len(data) < _LONGEST:
+        if not (more := connection.recv(_LONGEST - len(data))):
+            break
+        data += more
+    return data
+
+
+def _send(connection: socket.socket, reply: Reply) -> None:
+    # Whoever went away need not hear of it; that it went is noticed elsewhere.
+    with contextlib.suppress(OSError):
+        connection.sendall(msgspec.json.encode(reply) + b"\n")
+
+
+def _gone(connection: socket.socket) -> bool:
+    readable, _, _ = select.select([connection], [], [], 0)
+    return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
