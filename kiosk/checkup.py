@@ -7,8 +7,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from drivers.detect import detect
-from drivers.errors import PortBusy, ResponseTimeout, SensorError
+from drivers.errors import ModelUnknown, PortBusy, ResponseTimeout, SensorError
 from drivers.packets import DEFAULT_ADDRESS
+from drivers.profiles import PROFILES
 from drivers.zfm import open_zfm
 from kiosk.badges import BadgeError, badge_key
 from kiosk.finding import Finding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # From this share of slots in use on somebody should think of what comes next.
 ALMOST_FULL = 0.9
+_OR_MODELS = " or ".join(PROFILES)
 _UNREADABLE = (sqlite3.Error, StoreError, ValueError)
 
 
@@ -42,6 +44,9 @@ def sensor_findings(config: Config) -> Iterator[Finding]:
         yield Finding("sensor", well=False, seen=_who_answers(settings, error))
     except PortBusy as error:
         yield _busy(config, error)
+    except ModelUnknown as error:
+        told = f"{settings.port}: {error.sentence} Set profile in [sensor] to {_OR_MODELS}."
+        yield Finding("sensor", well=False, seen=told)
     except SensorError as error:
         told = f"{settings.port}: {error.sentence} {error.advice}"
         yield Finding("sensor", well=False, seen=told)

@@ -154,7 +154,7 @@ def test_a_reader_that_this_kiosk_holds_is_well(config, store, templates):
 def test_a_module_that_does_not_tell_its_model_needs_the_setting(config, tmp_path):
     with Emulator("r308", tmp_path / "sensor"):
         found = findings(config)["sensor"]
-        assert (found.well, "`profile` under `[sensor]`" in found.seen) == (False, True)
+        assert (found.well, "Set profile in [sensor] to" in found.seen) == (False, True)
         at = Sensor(config.sensor.port, profile="r308")
         config = msgspec.structs.replace(config, sensor=at)
         assert "r308/512" in findings(config)["sensor"].seen
