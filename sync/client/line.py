@@ -43,20 +43,20 @@ class SyncClient:
         self,
         store: Store,
         url: str | Callable[[], str | None],
-        token: str,
+        token: str | Callable[[], str],
         clock: Clock,
         site: str,
         name: str,
         on_status: Callable[[LinkStatus], None],
         pacing: Pacing = Pacing(),  # noqa: B008  frozen
     ) -> None:
-        """`url` is the hub's (http, https, ws or wss), or is asked before each try.
+        """`url` is the hub's (http, https, ws or wss); it and `token` may be asked before each try.
 
         `on_status` is called in the line's thread, whenever something changed that is shown.
         """
         self._store = store
         self._url = url if callable(url) else lambda: url
-        self._token = token
+        self._token = token if callable(token) else lambda: token
         self._clock = clock
         self._site = site
         self._name = name
@@ -170,9 +170,10 @@ class SyncClient:
             where = _websocket_url(self._url())
             if where is None:
                 return Ending(LinkState.OFFLINE, "the hub is not running")
-            if not all("!" <= sign <= "~" for sign in self._token):
+            token = self._token()
+            if not all("!" <= sign <= "~" for sign in token):
                 return Ending(LinkState.SIGN_IN, _UNFIT_TOKEN, self._pacing.refused_retry)
-            async with self._connect(where) as socket:
+            async with self._connect(where, token) as socket:
                 exchange = self._exchange = Exchange(
                     socket,
                     self._store,
@@ -197,10 +198,10 @@ class SyncClient:
                 # With Python 3.11.2 (Debian 12) a cancelled close leaves the socket open.
                 socket.transport.abort()
 
-    def _connect(self, where: str) -> connect:
+    def _connect(self, where: str, token: str) -> connect:
         return connect(
             where,
-            additional_headers={"Authorization": f"Bearer {self._token}"},
+            additional_headers={"Authorization": f"Bearer {token}"},
             compression=None,
             proxy=None if urlsplit(where).hostname in _LOOPBACK else True,
             open_timeout=self._pacing.connect,
