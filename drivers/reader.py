@@ -199,7 +199,7 @@ class Reader:
         """Use the sensor until the reader is stopped, or until it is none of ours: say why."""
         with self._wake:
             self._sensor = sensor
-        self._work(sensor)
+        self._work(sensor, repairs_only=True)
         while not self._stopping:
             try:
                 stamp = self._greet(sensor)
@@ -317,15 +317,23 @@ class Reader:
         if light is not None:
             sensor.show(light)
 
-    def _work(self, sensor: ZfmSensor, cycle: CaptureCycle | None = None) -> bool:
+    def _work(
+        self, sensor: ZfmSensor, cycle: CaptureCycle | None = None, *, repairs_only: bool = False
+    ) -> bool:
         """Do what was handed in; whether some of it was a repair."""
         repaired = False
-        while self._jobs and not self._stopping:
-            job = self._jobs.popleft()
+        while not self._stopping and (job := self._next_job(repairs_only)) is not None:
             if job.done.set_running_or_notify_cancel():
                 self._do(job, sensor, cycle)
                 repaired = repaired or job.mends
         return repaired
+
+    def _next_job(self, repairs_only: bool) -> _Job | None:  # noqa: FBT001 - its one caller says it
+        with self._wake:
+            job = next((job for job in self._jobs if job.mends or not repairs_only), None)
+            if job is not None:
+                self._jobs.remove(job)
+            return job
 
     def _do(self, job: _Job, sensor: ZfmSensor, cycle: CaptureCycle | None) -> None:
         before = sensor.captures

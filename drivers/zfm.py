@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -16,6 +17,7 @@ from drivers.errors import (
     Disconnected,
     LibraryFull,
     PasswordRequired,
+    PortBusy,
     ProtocolError,
     Refused,
     ResponseTimeout,
@@ -44,6 +46,7 @@ _DOUBTFUL = (*_UNCERTAIN, ConfirmationError)
 _BAUDRATE, _PACKET_SIZE = 4, 6
 # With 256 bytes to a packet uploads are known to fail on R30x clones.
 _SAFE_PACKET_CODE = 2
+_BUSY_WAIT, _BUSY_TRY = 0.5, 0.02
 _LIGHTS = frozenset({p.AURA_LED, p.LED_ON, p.LED_OFF})
 
 
@@ -358,9 +361,18 @@ def open_zfm(
     `port` is a path, or `usb:VID:PID[:SERIAL]` (see `drivers.ports`). `profile` is needed only for
     a module that does not tell its parameters (R308; without it: ModelUnknown), as itself or by
     its built-in name; None and "" let the module speak for itself. ValueError for unknown names.
+    A busy port is tried for half a second: a closed `Reader` holds its own for less than that.
     """
     model = p.profile_named(profile) if isinstance(profile, str) else profile
-    sensor = ZfmSensor(resolve_port(port), baudrate, address, password, model)
+    deadline = time.monotonic() + _BUSY_WAIT
+    while True:
+        try:
+            sensor = ZfmSensor(resolve_port(port), baudrate, address, password, model)
+            break
+        except PortBusy:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_BUSY_TRY)
     try:
         sensor.handshake()
     except BaseException:

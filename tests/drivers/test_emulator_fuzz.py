@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from drivers.emulator import fingers
 from drivers.emulator.module import Module
 from drivers.packets import MAX_CONTENT, MAX_FRAME, Decoder, Packet, PacketKind, encode
-from drivers.profiles import AUTO_ENROLL, AUTO_IDENTIFY, PROFILES
+from drivers.profiles import AUTO_ENROLL, AUTO_IDENTIFY, DOWN_CHAR, DOWN_IMAGE, PROFILES
 
 _PARAMS = st.one_of(st.binary(max_size=6), st.binary(max_size=MAX_CONTENT - 1))
 _PACKETS = st.builds(
@@ -30,8 +30,21 @@ def _spoilt(packet, damage):
     return bytes(frame)
 
 
+def _download(instruction, sizes, kind):
+    """A download that may be longer than anything a module keeps, ended or not."""
+    packets = [Packet(PacketKind.COMMAND, bytes((instruction, 1)))]
+    packets += [Packet(PacketKind.DATA, bytes(size)) for size in sizes]
+    return b"".join(map(encode, [*packets, Packet(kind, b"\1")]))
+
+
+_DOWNLOADS = st.builds(
+    _download,
+    st.sampled_from([DOWN_CHAR, DOWN_IMAGE]),
+    st.lists(st.sampled_from([1, 128, MAX_CONTENT]), max_size=10),
+    st.sampled_from([PacketKind.DATA, PacketKind.END]),
+)
 _CHUNKS = st.one_of(
-    st.binary(max_size=40), _PACKETS.map(encode), st.builds(_spoilt, _PACKETS, _DAMAGE)
+    st.binary(max_size=40), _PACKETS.map(encode), st.builds(_spoilt, _PACKETS, _DAMAGE), _DOWNLOADS
 )
 
 

@@ -181,6 +181,23 @@ def test_a_closed_sensor_is_free_for_a_tool_and_comes_back_by_itself(emulator, e
     assert events.skip_to((NotMatched, Matched)) == NotMatched()
 
 
+def test_work_handed_in_early_is_not_done_on_a_stranger_but_a_repair_is(emulator, events, table):
+    put_ann(emulator, table)
+    emulator.swap(1)
+    reader = Reader(lambda: open_zfm(emulator.port), events, TIMING, **keeping(table))
+    done = []
+    early = reader.run(lambda sensor: done.append("work"))
+    repair = reader.repair(lambda sensor: done.append("repair"))
+    reader.start()
+    try:
+        with pytest.raises(errors.SensorIdentityMismatch):
+            early.result(2)
+        assert repair.result(2) is None
+        assert done == ["repair"]
+    finally:
+        reader.stop()
+
+
 def test_a_repair_that_does_not_help_leaves_a_stranger_closed_and_its_port_free(
     emulator, events, made, table
 ):

@@ -231,6 +231,21 @@ def test_a_weak_sensor_is_known_by_its_index_and_its_templates(weak, table, tmp_
         assert adopt(second, table).quarantined == {0, 1}
 
 
+@pytest.mark.parametrize("change", ["one more", "one less", "none"])
+def test_a_weak_sensor_whose_slots_are_not_those_on_record_is_a_stranger(weak, table, change):
+    with open_zfm(weak.port) as sensor:
+        enrolled(weak, sensor, table, "ann", "bob")
+        if change == "one more":
+            weak.enrol("eve", 5)
+        elif change == "one less":
+            sensor.deleteTemplate(1)
+        else:
+            weak.clear_library()
+        with pytest.raises(errors.SensorIdentityMismatch, match="used slots") as caught:
+            reconcile(sensor, table)
+        assert caught.value.why == "weak"
+
+
 def test_what_a_weak_sensor_may_hold_by_accident_is_not_deleted(weak, table):
     with open_zfm(weak.port) as sensor:
         enrolled(weak, sensor, table, "ann")

@@ -320,6 +320,20 @@ def test_unplugged_in_the_middle_of_a_wait(emulator, sensor):
 def test_a_second_opener_is_told_that_the_port_is_busy(emulator, sensor):
     with pytest.raises(errors.PortBusy):
         open_zfm(emulator.port)
+    assert sensor.readImage() is False
+
+
+def test_a_port_that_is_busy_for_a_moment_only_is_waited_for(emulator, sensor, monkeypatch):
+    tried = []
+
+    def nap(seconds):
+        tried.append(seconds)
+        sensor.close()
+
+    monkeypatch.setattr("drivers.zfm.time.sleep", nap)
+    with open_zfm(emulator.port) as second:
+        assert second.readImage() is False
+    assert len(tried) == 1
 
 
 def test_a_closed_sensor_is_disconnected(sensor):
