@@ -131,6 +131,8 @@ class Log:
         self.epoch: str = self._meta["epoch"]
         self.device: str = self._meta["device"]
         self.incarnation: str = self._meta["incarnation"]
+        # Devices whose events are set apart; replaced as a whole, from any thread.
+        self.revoked: frozenset[str] = frozenset()
 
     # A simulation puts its own in the place of these: chance and the disk.
     _entropy = staticmethod(os.urandom)
@@ -166,6 +168,13 @@ class Log:
                 zip(submission.bodies, judged, found, strict=True)
             )
         ]
+
+    def vouch(self, device: str, incarnation: str, key: str) -> None:
+        """Pin the key that a device proved to hold when it was paired, whichever was pinned."""
+        self._db.execute(
+            "DELETE FROM author WHERE device = ? AND incarnation = ?", (device, incarnation)
+        )
+        self._pin(device, incarnation, key)
 
     def introduce(self, org: str, device: str, incarnation: str, key: str) -> bool:
         """Pin the key of a device's incarnation; False, and noted, if it has another already."""
@@ -257,6 +266,9 @@ class Log:
 
     def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
         chain = self._chain(event.device, event.incarnation)
+        if event.device in self.revoked:
+            chain.take(event.kseq, event.hash)
+            return self._set_apart(body, event, submission, "revoked")
         forked = chain.forks(event)
         if forked and event.kind not in EVIDENCE:
             return self._set_apart(body, event, submission, "fork")
