@@ -18,7 +18,7 @@ from drivers.emulator import Emulator
 from drivers.events import Lifted, ReaderEvent
 from drivers.reconcile import reconcile
 from drivers.slots import Entry, SlotState
-from drivers.templates import digest_of
+from drivers.templates import digest_of, read_template
 from drivers.zfm import open_zfm
 from kiosk import config as settings
 from kiosk.app import App
@@ -42,12 +42,15 @@ from kiosk.slots import StoredSlots
 from kiosk.store import Draft, Store, StoreBusyError
 from kiosk.storefile import take_lock
 from kiosk.tasks import spawn
+from kiosk.templates import open_templates
 from sync.client import SyncClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from drivers.library import Stamp
+    from drivers.zfm import ZfmSensor
     from kiosk.config import Config
 
 ORG, SITE = "demo", "main"
@@ -71,10 +74,21 @@ class Stage:
     """
 
     def __init__(
-        self, config: Config, people: Sequence[Person], seed: int, late_after: float = 900
+        self,
+        config: Config,
+        people: Sequence[Person],
+        seed: int,
+        late_after: float = 900,
+        *,
+        room: int | None = None,
     ) -> None:
-        """Nothing runs yet; `late_after` is in seconds from now."""
+        """Nothing runs yet; `late_after` is in seconds from now.
+
+        With `room` only so many people are enrolled in the sensor; of the others a template is
+        kept (which the settings must allow), as if they had come when it was full.
+        """
         self.config = config
+        self._room = len(people) if room is None else room
         self.people = list(people)
         self.names = [person.public_name for person in people]
         self.clock: Clock = SystemClock()
@@ -208,6 +222,7 @@ class Stage:
             for slot, person in enumerate(self.people):
                 self.emulator.enrol(person.id, slot)
             digests = [digest_of(sensor, slot) for slot in range(len(self.people))]
+            self._keep_beyond(sensor, stamp)
         staff = Author("staff", "demo")
         for slot, person in enumerate(self.people):
             placed = {"sensor": stamp.sensor, "slot": slot}
@@ -216,7 +231,18 @@ class Stage:
                 Draft(Kind.ENROLLED, person=person.id, by=staff, data=placed),
             ]
             store.record_many(drafts).result()
-            table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, person.id, digests[slot]))
+            if slot < self._room:
+                table.put(stamp.sensor, Entry(slot, SlotState.ACTIVE, person.id, digests[slot]))
+
+    def _keep_beyond(self, sensor: ZfmSensor, stamp: Stamp) -> None:
+        """Take the templates of those for whom there is no room out of the sensor, to keep them."""
+        if not (beyond := self.people[self._room :]):
+            return
+        with contextlib.closing(open_templates(self.config, self.clock)) as kept:
+            for slot, person in enumerate(beyond, self._room):
+                template = read_template(sensor, slot)
+                sensor.deleteTemplate(slot)
+                kept.put(person.id, template, sensor=stamp.sensor, generation=stamp.generation)
 
 
 def demo_config(out: Path) -> Config:

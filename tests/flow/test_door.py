@@ -36,6 +36,20 @@ async def test_every_outcome_by_real_fingers(stage):
     await settled(stage)
 
 
+async def test_three_bad_fingers_lead_to_the_keypad(stage):
+    desk, shell = stage.app.desk, stage.app.shell
+    for finger, quality in (("amara", "dry"), ("nobody", "good"), ("amara", "smudged")):
+        await stage.finger(finger, quality)
+        if quality != "smudged":
+            desk.dismiss()  # the screen forgets between two people, the reader does not
+    await stage.until(lambda: desk.state.outcome and desk.state.outcome.offered, "an offer")
+    _tap(shell, "answerButton")
+    await stage.until(lambda: shell.other_ways.shown, "the keypad")
+    assert desk.state.phase is Phase.IDLE
+    assert (await stage.finger("amara")).kind is OutcomeKind.ACCEPTED
+    assert not shell.other_ways.shown
+
+
 async def test_offline_nothing_waits_and_then_everything_drains(stage):
     await settled(stage)
     stage.set_line(up=False)

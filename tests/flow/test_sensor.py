@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+
+from drivers.errors import PortBusy
+from drivers.reconcile import adopt, reconcile
 from drivers.slots import SlotState
+from drivers.zfm import open_zfm
 from kiosk.model import Author, Kind, OutcomeKind, Phase, Reason, SensorState
+from kiosk.provision import bring
+from kiosk.slots import StoredSlots
 from kiosk.store import Draft
+from tests.drivers.table import MemoryTable
 from tests.flow.conftest import settled
+from tests.kiosk.library import template_of
+from tests.ui.conftest import item
 
 
 async def test_a_swapped_sensor_names_nobody_and_the_old_one_is_welcome_back(stage):
@@ -85,3 +98,59 @@ async def test_an_order_to_destroy_is_carried_out_at_the_next_connection(stage):
 
 def _revocations(stage, person):
     return stage.app.store.personal_events(person, Kind.TEMPLATE_REVOKED)
+
+
+async def test_a_strangers_reader_names_nobody_until_staff_have_decided(stage):
+    desk, shell, keeper = stage.app.desk, stage.app.shell, stage.app._keeper
+    stage.emulator.swap(1)
+    stage.emulator.enrol("stranger", 0)  # in the very slot that is Amara's on our sensor
+    stage.emulator.place("stranger")
+    await stage.until(lambda: desk.state.sensor.mismatch == "blank", "the swap")
+    stage.emulator.lift()
+    # Between two looks the port is free for others: here for the kiosk the reader belongs to.
+    await stage.until(lambda: _stamped_by_another(stage), "a free port")
+    await asyncio.wrap_future(keeper.reader.repair(lambda _: None))
+    await stage.until(lambda: desk.state.sensor.mismatch == "foreign", "the stamp to be read")
+    stage.emulator.place("stranger")
+    assert (shell.door.phase, shell.door.troubleTitle) == (
+        "out_of_order",
+        "Another reader is plugged in",
+    )
+    _tap(shell, "strangerHelp")
+    assert shell.stranger.shown
+    assert "kiosk sensor adopt" in shell.stranger.commands
+    desk.enter_code("20417")
+    await stage.until(lambda: desk.state.outcome is not None, "an answer to the code")
+    assert not shell.stranger.shown, "whoever comes has the screen"
+    assert [row.person for row in stage.app.store.attendance(stage.session.id)] == ["amara"]
+
+    table = StoredSlots(stage.app.store, stage.clock)
+    adopted = await asyncio.wrap_future(keeper.reader.repair(lambda zfm: adopt(zfm, table)))
+    stage.emulator.lift()
+    assert (adopted.active, adopted.quarantined) == (frozenset(), {0})
+    await stage.until(stage.sensor_ready, "the door to open again")
+    desk.dismiss()
+    assert desk.state.phase is Phase.IDLE
+    answer = await stage.finger("stranger")
+    assert (answer.reason, answer.person) == (Reason.UNKNOWN_FINGER, None)
+    await asyncio.wrap_future(
+        keeper.reader.repair(lambda zfm: bring(zfm, table, "chidi", template_of("chidi", zfm)))
+    )
+    await stage.until(stage.sensor_ready, "the sensor")
+    assert (await stage.finger("chidi")).person.id == "chidi"
+    await settled(stage)
+
+
+def _stamped_by_another(stage):
+    """Whether the other kiosk could take the reader, which it does at once."""
+    try:
+        with open_zfm(stage.config.sensor.port) as sensor:
+            return reconcile(sensor, MemoryTable()).stamp.sensor
+    except PortBusy:
+        return ""
+
+
+def _tap(shell, name):
+    target = item(shell, name)
+    middle = target.mapToScene(target.boundingRect().center()).toPoint()
+    QTest.mouseClick(shell.window, Qt.MouseButton.LeftButton, pos=QPoint(middle.x(), middle.y()))
