@@ -16,7 +16,8 @@ def tree(kind):
         yield from tree(child)
 
 
-KINDS = list(tree(errors.SensorError))
+# Other tests make kinds of their own.
+KINDS = [kind for kind in tree(errors.SensorError) if kind.__module__ == errors.__name__]
 
 
 def test_the_docstring_names_every_error_and_no_other():
