@@ -19,9 +19,11 @@ from drivers.events import ReaderEvent, SensorDown
 from kiosk.badges import badge_key
 from kiosk.clock import HubClock
 from kiosk.config import HUB_URL_FILE
-from kiosk.credentials import token_of
+from kiosk.credentials import paired, pairing_of, token_of
 from kiosk.desk import Desk, DeskSettings
 from kiosk.hubchild import HubChild
+from kiosk.incarnation import PAIRING
+from kiosk.model import LinkState
 from kiosk.rescue import open_store, rescue_note
 from kiosk.storefile import StoreError
 from ui.shell import Shell, application
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from kiosk.config import Config
     from kiosk.keeper import Keeper
     from kiosk.model import DeskState, LinkStatus, Session
+    from kiosk.pairing import Renewer
     from kiosk.store import Store
     from sync.client import SyncClient
 
@@ -50,14 +53,15 @@ class App:
     ) -> None:
         """Open the store.
 
-        Raises a `StoreError`, `TokenError` or `BadgeError` before anything is shown.
+        Raises a `StoreError`, `TokenError`, `PairingError` or `BadgeError` before anything is shown.
 
         `watch` is told of every reader event on the loop, after the desk.
         """
-        self.config = config
+        self.config = config = paired(config)
         self._clock = clock
         self._watch = watch
         self.token = token_of(config)
+        self._pairing = pairing_of(config)
         self._badge_key = badge_key(config)
         self.store: Store = open_store(
             config.database,
@@ -73,9 +77,12 @@ class App:
         self.desk = Desk(self.store, self._hub_clock, site, settings, self._kick, self._badge_key)
         self.hub: HubChild | None = None
         if not config.hub.url:
+            # Its own hub is on the same disk: there is nobody to be paired with anew.
+            self.store.set_note(PAIRING, "")
             self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
+        self._renewer: Renewer | None = None
         self._loop = asyncio.get_running_loop()
         self._keeper: Keeper | None = None
         self._brought: tuple[Session | None, int] | None = None
@@ -109,6 +116,8 @@ class App:
             self._keeper.stop()
         if self.client is not None:
             self.client.stop()
+        if self._renewer is not None:
+            self._renewer.stop()
         if self.hub is not None:
             self.hub.stop()
         if self.shell is not None:
@@ -167,10 +176,17 @@ class App:
         config = self.config
         if self.hub is not None:
             self.hub.start()
+        token: str | Callable[[], str] = self.token
+        if self._pairing is not None:
+            from kiosk.pairing import Renewer  # noqa: PLC0415
+
+            self._renewer = Renewer(config.directory, self._pairing, self._prove, self._kick)
+            self._renewer.start()
+            token = self._renewer.token
         self.client = SyncClient(
             self.store,
             config.hub.url or self._own_url,
-            self.token,
+            token,
             self._clock,
             config.site.id,
             config.kiosk.name,
@@ -193,10 +209,17 @@ class App:
         with contextlib.suppress(sqlite3.Error, StoreError):
             self._hub_clock.learn(self.store.anchors())
         self.desk.link_changed(status)
+        if status.state is LinkState.SIGN_IN and self._renewer is not None:
+            self._renewer.refused()
 
     def _soon(self, call: Any, *arguments: object) -> None:  # noqa: ANN401  any of the desk's inputs
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _prove(self, incarnation: str, statement: bytes) -> str:
+        """Sign for the hub that this kiosk was paired with; in the renewer's thread."""
+        signer = self.store.keys.signer(incarnation)
+        return signer.prove(statement) if signer is not None else ""
 
     def _own_url(self) -> str | None:
         return self.hub.url if self.hub is not None else None

@@ -97,3 +97,16 @@ def begun(keys: DeviceKeys, incarnation: str, why: str) -> dict[str, str]:
 
 def _key_note(keys: DeviceKeys, incarnation: str) -> str:
     return f"{incarnation} {keys.make(incarnation)}"
+
+
+def unpaired(note: str | None, token: str) -> tuple[str, str]:
+    """Why this kiosk must be paired anew before it talks to a hub, "" if it need not; and the note.
+
+    `note` is what stands under `PAIRING`. The token that the disk brought along will not do: the
+    machine it came from may still be using it. Any other was given to this one.
+    """
+    why, _, known = (note or "").partition("\n")
+    shown = hashlib.blake2b(token.encode(errors="replace"), digest_size=8).hexdigest()
+    if not why or (known and shown != known):
+        return "", ""
+    return why, f"{why}\n{shown}"

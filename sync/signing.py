@@ -31,6 +31,10 @@ class Signer:
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public = raw.hex()
 
+    def prove(self, message: bytes) -> str:
+        """A signature (hex) over any message that cannot be taken for a stretch."""
+        return self._key.sign(message).hex()
+
     def sign(self, org: str, stretch: Signed) -> str:
         """The signature that belongs into `stretch`, hex."""
         return self._key.sign(statement(org, stretch)).hex()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
+from kiosk.incarnation import PAIRING, unpaired
 from kiosk.model import LinkState, LinkStatus
 from kiosk.tasks import spawn, stop
 from sync.client.endings import Ending, ending
@@ -173,6 +174,8 @@ class SyncClient:
             token = self._token()
             if not all("!" <= sign <= "~" for sign in token):
                 return Ending(LinkState.SIGN_IN, _UNFIT_TOKEN, self._pacing.refused_retry)
+            if why := await self._unpaired(token):
+                return Ending(LinkState.SIGN_IN, why, self._pacing.refused_retry)
             async with self._connect(where, token) as socket:
                 exchange = self._exchange = Exchange(
                     socket,
@@ -197,6 +200,14 @@ class SyncClient:
             if socket is not None:
                 # With Python 3.11.2 (Debian 12) a cancelled close leaves the socket open.
                 socket.transport.abort()
+
+    async def _unpaired(self, token: str) -> str:
+        """Why this kiosk must be paired anew first; "" if it need not."""
+        note = self._store.note(PAIRING)
+        why, fresh = unpaired(note, token)
+        if fresh != (note or ""):
+            await asyncio.wrap_future(self._store.set_note(PAIRING, fresh))
+        return f"{why}; pair this kiosk with its hub anew" if why else ""
 
     def _connect(self, where: str, token: str) -> connect:
         return connect(

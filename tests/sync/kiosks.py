@@ -17,15 +17,22 @@ QUICK = Pacing(first_retry=0.05, last_retry=0.2, refused_retry=0.1, sweep=0.2, c
 class Kiosk:
     """A store and its line."""
 
-    def __init__(self, path, url, token=TOKEN, pacing=QUICK, clock=None):
+    def __init__(self, path, url, token=TOKEN, pacing=QUICK, clock=None, store=None):
         self.clock = clock or TestClock()
         self.path = path
-        self.store = Store.open(path, org=ORG, site=SITE, clock=self.clock, zone="Europe/London")
+        self.store = store or Store.open(
+            path, org=ORG, site=SITE, clock=self.clock, zone="Europe/London"
+        )
         self.said = []
         self.client = SyncClient(
             self.store, url, token, self.clock, SITE, "a kiosk", self.said.append, pacing
         )
         self.store.on_commit(lambda _: self.client.wake())
+
+    @classmethod
+    def over(cls, store, url, token=TOKEN):
+        """A line over a store that is open already."""
+        return cls(store.path, url, token, clock=store._clock, store=store)
 
     @property
     def status(self):

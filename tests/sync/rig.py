@@ -190,9 +190,9 @@ async def opened(url, token=TOKEN, headers=None, **given):
 
 
 @contextlib.asynccontextmanager
-async def hub(path, clock=None, port=0, **given):
+async def hub(path, clock=None, port=0, token=TOKEN, **given):
     """A hub of this process, `url` on it."""
-    server = Hub(path, TOKEN, "127.0.0.1", port, clock or TestClock(), **given)
+    server = Hub(path, token, "127.0.0.1", port, clock or TestClock(), **given)
     server.url = await server.start()
     try:
         yield server
