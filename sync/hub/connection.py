@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WebSocketError, WSMsgType, web
 
-from kiosk.model import site_room
 from kiosk.tasks import spawn
-from sync.hub.frames import framed
-from sync.hub.judge import belongs, trace
-from sync.hub.log import Submission
-from sync.hub.rooms import Member
-from sync.hub.tokens import bearer, same
-from sync.hub.writer import Job, NotWrittenError
+from sync.hub.access import DeniedError
+from sync.hub.frames import Parcel
+from sync.hub.intake import submit, united
+from sync.hub.members import Member
+from sync.hub.paces import Pace
+from sync.hub.tokens import bearer
 from sync.protocol import (
-    VERSION,
+    MAX_MESSAGE,
     Close,
     Error,
     FromKiosk,
     Hello,
-    Judged,
     Message,
     Ping,
     Pong,
@@ -30,48 +28,47 @@ from sync.protocol import (
     Push,
     Receipt,
     Subscribe,
-    Welcome,
-    check_version,
+    Unsubscribe,
     decode_from_kiosk,
-    encode,
 )
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from kiosk.clock import Anchor
+    from sync.hub.access import Who
     from sync.hub.core import Core
-    from sync.hub.log import Log
 
 _LOG = logging.getLogger(__name__)
 
+_HEARTBEAT = 30.0  # seconds without a sign of life before a peer is asked for one
 _HELLO_WITHIN = 10.0  # seconds
 _FAREWELL = 2.0  # seconds a peer gets to take the close frame before it is cut off
 _PUSHES_AT_ONCE = 8  # unanswered pushes of one connection; its socket is not read beyond that
-_RETRY_AFTER = 5.0  # seconds, when the disk refuses
-_BUSY_FOR = 30.0  # seconds, when there are too many connections
-_MOST_ANCHORS = 64
-_SANE = 1 << 62  # ns; an anchor beyond is nobody's time
+_FRAMES_A_SECOND = 200.0  # on average; its socket is read no faster
+_FRAMES_AT_ONCE = 1000
+WINDOW = 15  # bits of a deflated frame's window: what a peer allows unless it says otherwise
 _BROKEN_FRAME = {1002: "malformed", 1003: "malformed", 1007: "malformed", 1009: "oversized"}
-
-
-class RefusedError(ProtocolError):
-    """The peer may not go on; `close` says why."""
-
-    def __init__(self, close: Close, message: str, after: float | None = None) -> None:
-        super().__init__(message)
-        self.close = close
-        self.after = after
 
 
 class Socket(web.WebSocketResponse[Any]):
     """aiohttp's WebSocket, but a frame that breaks its rules ends it as any bad message does."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            timeout=1.0,
+            heartbeat=_HEARTBEAT,
+            compress=True,
+            max_msg_size=MAX_MESSAGE,
+            decode_text=False,
+        )
+
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         if (kind := _BROKEN_FRAME.get(code)) and not self.closed:
-            await self.send_str(
-                encode(Error(kind, "the frame breaks RFC 6455 or is too long")).decode()
-            )
+            words = Parcel(Error(kind, "the frame breaks RFC 6455 or is too long"))
+            # Past aiohttp's own writer, which might deflate it with a context of its own.
+            if self._req is not None and self._req.transport is not None:
+                self._req.transport.write(words.framed)
             code, message = Close.BAD_MESSAGE, kind.encode()
         return await super().close(code=code, message=message, drain=drain)
 
@@ -79,31 +76,42 @@ class Socket(web.WebSocketResponse[Any]):
 class Connection:
     """The conversation with one peer; also its `Line` to the rooms."""
 
+    transport = "websocket"
+
     def __init__(
-        self, core: Core, request: web.Request, socket: Socket, writer: AbstractStreamWriter
+        self,
+        core: Core,
+        request: web.Request,
+        socket: Socket,
+        writer: AbstractStreamWriter,
+        *,
+        deflates: bool = False,
     ) -> None:
+        """`deflates`: the peer negotiated permessage-deflate, with a window of `WINDOW` bits."""
         assert request.transport is not None  # noqa: S101  it has just been upgraded
         self._core = core
         self._shown = bearer(request.headers.get("Authorization"))
         self._socket = socket
         self._drain = writer.drain
         self._transport = request.transport
+        self._deflates = deflates
         self._slots = asyncio.Semaphore(_PUSHES_AT_ONCE)
+        self._pace = Pace(_FRAMES_A_SECOND, _FRAMES_AT_ONCE)
         self._anchors: list[Anchor] = []
         self._member = Member(self, core.rooms)
-        self._hello: Hello
+        self._who: Who
 
     async def run(self) -> None:
         """Talk until either side ends it; never raises but for cancellation."""
         try:
-            self._hello = await self._greet()
+            await self._greet()
             while (message := await self._next()) is not None:
                 await self._take(message)
-        except RefusedError as error:
-            self._say(Error(error.close.name.lower(), str(error), error.after))
+        except DeniedError as error:
+            self._say(Error(error.code, str(error), error.after))
             await self._end(error.close, str(error))
         except ProtocolError as error:
-            self._core.malformed += 1
+            self._core.metrics.bad_message()
             _LOG.warning("a bad message ended a connection: %s", error)
             self._say(Error(error.code, str(error)))
             await self._end(Close.BAD_MESSAGE, error.code)
@@ -113,9 +121,9 @@ class Connection:
 
     # -- the line to the rooms ---------------------------------------------------------------------
 
-    def write(self, frame: bytes) -> None:
+    def write(self, parcel: Parcel) -> None:
         if not self._transport.is_closing():
-            self._transport.write(frame)
+            self._transport.write(parcel.deflated if self._deflates else parcel.framed)
 
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size()
@@ -129,10 +137,9 @@ class Connection:
 
     # -- the conversation --------------------------------------------------------------------------
 
-    async def _greet(self) -> Hello:
-        core = self._core
-        if self._shown is not None and not same(self._shown, core.token):
-            raise RefusedError(Close.TOKEN, "the token is not this hub's")
+    async def _greet(self) -> None:
+        if self._shown is not None:
+            self._core.access.admit(self._shown)
         try:
             async with asyncio.timeout(_HELLO_WITHIN):
                 hello = await self._next()
@@ -140,39 +147,18 @@ class Connection:
             raise ProtocolError("no hello came") from None
         if not isinstance(hello, Hello):
             raise ProtocolError("the first message was not a hello")
-        if not same(self._shown or hello.token, core.token):
-            raise RefusedError(Close.TOKEN, "the token is missing or not this hub's")
-        check_version(hello.version)
-        if hello.key:
-            await self._introduce(hello)
-        if not core.enter(self, hello):
-            raise RefusedError(Close.TRY_LATER, "too many connections", _BUSY_FOR)
-        received = await core.pages.received(hello.device)
-        self._say(Welcome(VERSION, core.rooms.epoch, core.time(), received))
-        return hello
-
-    async def _introduce(self, hello: Hello) -> None:
-        """Have the device's key pinned, or compared with the one that is."""
-        future: asyncio.Future[bool | NotWrittenError] = asyncio.get_running_loop().create_future()
-
-        def done(result: bool | NotWrittenError) -> None:  # noqa: FBT001  what the job returns
-            if not future.done():
-                future.set_result(result)
-
-        who = (hello.org, hello.device, hello.incarnation, hello.key)
-        self._core.writer.put(Job(lambda log: log.introduce(*who), done))
-        result = await future
-        if isinstance(result, NotWrittenError):
-            raise RefusedError(Close.TRY_LATER, str(result), _RETRY_AFTER)
-        if not result:
-            raise RefusedError(Close.TOKEN, "another key is known of this device; pair it anew")
+        self._who = self._member.who = self._core.greet(hello, self._shown)
+        self._core.enter(self, self._who)
+        self._say(await self._core.welcome(self._who))
 
     async def _next(self) -> FromKiosk | None:
+        if wait := self._pace.take(asyncio.get_running_loop().time()):
+            await asyncio.sleep(wait)
         message = await self._socket.receive()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return decode_from_kiosk(message.data)
         if message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
-            self._core.malformed += 1
+            self._core.metrics.bad_message()
             _LOG.warning("a broken frame ended a connection: %s", message.data)
         return None
 
@@ -182,60 +168,45 @@ class Connection:
                 await self._push(message)
             case Subscribe():
                 await self._subscribe(message)
+            case Unsubscribe():
+                self._member.leave(message.room)
             case Ping():
                 self._say(Pong(message.sent, self._core.time()))
             case Hello():
                 raise ProtocolError("a second hello")
+            case _:
+                raise ProtocolError("nothing that is said over a WebSocket")
 
     async def _subscribe(self, wish: Subscribe) -> None:
-        own = site_room(self._hello.org, self._hello.site)
-        sessions = f"org/{self._hello.org}/session/"
-        if wish.room == own or (
-            wish.room.startswith(sessions) and belongs(wish.room, self._hello.org)
-        ):
+        if self._who.may_follow(wish.room):
             await self._member.subscribe(wish)
         else:
             self._say(Error("room", f"{wish.room} is not for this site"))
 
     async def _push(self, push: Push) -> None:
+        if self._who.viewer:
+            self._say(Error("viewer", "a viewer pushes nothing"))
+            return
         await self._slots.acquire()
-        self._note_anchors(push.anchors)
-        submission = Submission(
-            self._hello.org,
-            self._hello.device,
-            [bytes(raw) for raw in push.events],
-            tuple(self._anchors),
-            self._member,
-            push.signed,
+        self._anchors = united(self._anchors, push.anchors)
+        submit(
+            self._core,
+            push,
+            self._who,
+            self._answer,
+            anchors=self._anchors,
+            origin=self._member,
         )
 
-        def work(log: Log) -> list[Judged]:
-            return log.submit(submission)
-
-        def done(result: list[Judged] | NotWrittenError) -> None:
-            self._slots.release()
-            if isinstance(result, NotWrittenError):
-                result = _again_later(submission)
-            self._say(Receipt(push.batch, result))
-
-        self._core.writer.put(Job(work, done, len(submission.bodies)))
-
-    def _note_anchors(self, anchors: list[Anchor]) -> None:
-        sane = [a for a in anchors if max(abs(a.ticks), abs(a.hub), abs(a.round_trip)) < _SANE]
-        if sane:
-            fresh = {(a.boot, a.ticks): a for a in (*self._anchors, *sane)}
-            self._anchors = list(fresh.values())[-_MOST_ANCHORS:]
+    def _answer(self, receipt: Receipt) -> None:
+        self._slots.release()
+        self._say(receipt)
 
     def _say(self, message: Message) -> None:
-        self.write(framed(encode(message)))
+        self.write(Parcel(message))
         self._member.check()
 
     async def _end(self, code: Close, reason: str) -> None:
         # A peer that takes nothing would hold the transport open for ever.
         asyncio.get_running_loop().call_later(_FAREWELL, self._transport.abort)
         await self._socket.close(code=code, message=reason.encode()[:120], drain=False)
-
-
-def _again_later(submission: Submission) -> list[Judged]:
-    ids = (trace(body).id for body in submission.bodies)
-    return [Judged(id_, "retry", code="disk", after=_RETRY_AFTER) for id_ in ids]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from sync.hub.access import Who
+from sync.hub.authors import introduce
 from sync.hub.writer import Job
-from sync.protocol import Close
+from sync.protocol import VERSION, Close, Welcome, check_version
 
 if TYPE_CHECKING:
     from kiosk.clock import Clock
-    from sync.hub.connection import Connection
+    from sync.hub.access import Access
+    from sync.hub.metrics import Metrics
     from sync.hub.pages import Pages
     from sync.hub.rooms import Rooms
+    from sync.hub.streams import Stream
     from sync.hub.writer import Writer
     from sync.protocol import Hello
 
@@ -21,43 +25,93 @@ _LOG = logging.getLogger(__name__)
 MOST_CONNECTIONS = 4096
 
 
+class Peer(Protocol):
+    """A connection that lasts; `transport` is `websocket`, `sse` or `polling`."""
+
+    transport: str
+
+    def close(self, code: Close, reason: str) -> None:
+        """End it, soon, without waiting."""
+
+
 class Core:
     """Shared state of one running hub; for its loop's thread only."""
 
     def __init__(
-        self, token: str, clock: Clock, writer: Writer, pages: Pages, rooms: Rooms
+        self,
+        access: Access,
+        clock: Clock,
+        writer: Writer,
+        pages: Pages,
+        rooms: Rooms,
+        metrics: Metrics,
     ) -> None:
-        self.token = token
+        self.access = access
         self.clock = clock
         self.writer = writer
         self.pages = pages
         self.rooms = rooms
+        self.metrics = metrics
         self.sites: set[tuple[str, str]] = set()
-        self.malformed = 0
-        self.connections: dict[tuple[str, str], Connection] = {}
+        self.connections: dict[object, Peer] = {}
+        self.streams: dict[str, Stream] = {}
 
     def time(self) -> int | None:
         """UTC ns to anchor a kiosk's clock by; None while this machine does not trust its own."""
         return self.clock.wall() if self.clock.synced() else None
 
-    def enter(self, connection: Connection, hello: Hello) -> bool:
-        """Register a connection, which ends an older one of the same device; False if full."""
-        key = (hello.device, hello.incarnation)
+    def greet(self, hello: Hello, shown: str | None) -> Who:
+        """Who speaks; raises `DeniedError` or `MismatchError` if they may not."""
+        self.access.admit(shown or hello.token)
+        check_version(hello.version)
+        return Who.of(hello)
+
+    async def welcome(self, who: Who) -> Welcome:
+        """The answer to a greeting; raises `DeniedError` if its key is not the device's."""
+        if who.key and _is_device(who):
+            await introduce(self, who)
+        if who.viewer:  # one of thousands, perhaps, and all of them at once
+            return Welcome(VERSION, self.rooms.epoch, self.time())
+        received = await self.pages.received(who.device)
+        stable = await self.pages.stable()
+        return Welcome(VERSION, self.rooms.epoch, self.time(), received, stable)
+
+    def enter(self, peer: Peer, who: Who, *, alone: bool = True) -> None:
+        """Register a connection, which ends an older one of the same device if it is to be `alone`.
+
+        Raises `DeniedError` if there are too many.
+        """
+        key: object = (who.device, who.incarnation) if alone and _is_device(who) else peer
         older = self.connections.get(key)
         if older is None and len(self.connections) >= MOST_CONNECTIONS:
-            return False
-        self.connections[key] = connection
+            raise self.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
+        self.connections[key] = peer
         if older is not None:
-            _LOG.warning("device %s connected again; the older connection ends", hello.device)
+            _LOG.warning("device %s connected again; the older connection ends", who.device)
             older.close(Close.SUPERSEDED, "the same device connected again")
-        site = (hello.org, hello.site)
+        if _is_device(who):
+            self.remember(who)
+
+    def remember(self, who: Who) -> None:
+        """Keep that a kiosk of this site has been here."""
+        site = (who.org, who.site)
         if site not in self.sites:
             self.sites.add(site)
             self.writer.put(Job(lambda log: log.welcome(*site), lambda _: None))
-        return True
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, peer: Peer) -> None:
         """Forget a connection that has ended."""
         for key, known in list(self.connections.items()):
-            if known is connection:
+            if known is peer:
                 del self.connections[key]
+
+    def transports(self) -> dict[str, int]:
+        """How many are connected by each transport."""
+        found = {"websocket": 0, "sse": 0, "polling": 0}
+        for peer in self.connections.values():
+            found[peer.transport] += 1
+        return found
+
+
+def _is_device(who: Who) -> bool:
+    return bool(who.device) and not who.viewer

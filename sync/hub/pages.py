@@ -7,15 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from kiosk.model import decode_envelope
 from sync.hub.tables import OFFSET_BITS, connect
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
     from pathlib import Path
-
-    from sync.protocol import Cursor
 
 T = TypeVar("T")
 
@@ -50,27 +47,37 @@ class Pages:
         rows = await self._query("SELECT head FROM room WHERE name = ?", room)
         return int(rows[0][0]) if rows else 0
 
-    async def holds(self, room: str, cursor: Cursor) -> bool:
-        """Whether the event that the cursor ends with is the one in this log."""
-        if not (cursor.offset and cursor.received):
-            return True
-        rows = await self._query(
-            "SELECT e.envelope FROM room r JOIN event e ON e.place = r.number << ? | ?"
-            " WHERE r.name = ?",
-            OFFSET_BITS,
-            cursor.offset,
-            room,
-        )
-        return bool(rows) and decode_envelope(rows[0][0]).received == cursor.received
-
     async def received(self, device: str) -> dict[str, int]:
         """Per incarnation of a device, the kseq up to which nothing is missing."""
         query = "SELECT incarnation, contiguous FROM chain WHERE device = ?"
         return dict(await self._query(query, device))
 
+    async def stable(self) -> int:
+        """What was received up to then (UTC ns) is also in a backup."""
+        rows = await self._query("SELECT value FROM meta WHERE key = 'stable'")
+        return int(rows[0][0]) if rows else 0
+
     async def sites(self) -> list[tuple[str, str]]:
         """Organisation and site of every kiosk that has been here."""
         return await self._query("SELECT org, site FROM site")
+
+    async def records(
+        self, room: str, record: str, after: str, most: int
+    ) -> list[tuple[str, int, bytes]]:
+        """Id, rev and encoded value of a room's directory records of one kind, by id."""
+        return await self._query(
+            "SELECT id, rev, value FROM directory WHERE room = ? AND record = ? AND id > ?"
+            " ORDER BY id LIMIT ?",
+            room,
+            record,
+            after,
+            most,
+        )
+
+    async def record(self, room: str, record: str, id_: str) -> list[tuple[int, bytes]]:
+        """Rev and encoded value of one record, if there is one."""
+        query = "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?"
+        return await self._query(query, room, record, id_)
 
     async def totals(self) -> tuple[int, int]:
         """How many events are in the log, and how many in quarantine."""

@@ -1,4 +1,4 @@
-"""The hub as a server: one port for the WebSocket, `/health` and the directory."""
+"""The hub as a server: one port for the WebSocket, plain HTTP, its health and the directory."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import msgspec
 from aiohttp import web
 
-from kiosk.model import site_room
 from kiosk.tasks import spawn, stop
-from sync.hub.connection import Connection, Socket
-from sync.hub.core import Core
+from sync.hub.access import Access, DeniedError
+from sync.hub.api import Api
+from sync.hub.asking import refused, shown
+from sync.hub.connection import WINDOW, Connection, Socket
+from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
 from sync.hub.log import Log
+from sync.hub.metrics import Metrics
 from sync.hub.pages import Pages
+from sync.hub.records import Directory
 from sync.hub.rooms import Rooms
+from sync.hub.routes import Route
+from sync.hub.status import Status
+from sync.hub.streams import Stream
 from sync.hub.tables import locked
-from sync.hub.tokens import bearer, same
-from sync.hub.writer import Job, NotWrittenError, Writer
-from sync.protocol import MAX_MESSAGE, PATH, VERSION, Close
+from sync.hub.writer import Writer
+from sync.protocol import PATH, Close, ProtocolError
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
     from typing import IO
 
@@ -36,19 +41,12 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 POSITION_EVERY = 5.0  # seconds
-_HEARTBEAT = 30.0  # seconds without a sign of life before a peer is asked for one
-_DIRECTORY_BYTES = 32 * 1024 * 1024
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One record of the directory as `POST /v1/directory` takes it."""
-
-    record: str
-    id: str
-    value: Any
-
-
-_RECORDS = msgspec.json.Decoder(list[Record])
+# Seconds in which a request's headers must have come, from the connection's first moment or from
+# the answer before: so nobody holds a connection by sending them slowly, or not at all.
+HEADERS_WITHIN = 20.0
+_TICK = 1.0  # seconds between two looks at the event streams
+# Connections that have not said yet what they are come on top of those that may last.
+_MOST_SOCKETS = MOST_CONNECTIONS + 512
 
 
 class Hub:
@@ -58,7 +56,7 @@ class Hub:
     _log_type = Log
     _writer_type = Writer
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all but the first five are named
         self,
         db: Path,
         token: str,
@@ -67,7 +65,9 @@ class Hub:
         clock: Clock,
         *,
         insecure_lan: bool = False,
+        tls: ssl.SSLContext | None = None,
         position_every: float = POSITION_EVERY,
+        headers_within: float = HEADERS_WITHIN,
     ) -> None:
         self._db = db
         self._token = token
@@ -75,16 +75,19 @@ class Hub:
         self._port = port
         self._clock = clock
         self._insecure_lan = insecure_lan
+        self._tls = tls
         self._position_every = position_every
+        self._headers_within = headers_within
         self._core: Core
-        self._ticking: asyncio.Task[None] | None = None
+        self._ticking: tuple[asyncio.Task[None], ...] = ()
         self._runner: web.AppRunner | None = None
+        self._public: set[tuple[str, str]] = set()
         self._lock: IO[str]
         self._log: Log
 
     async def start(self) -> str:
         """Open the log and listen; the hub's URL. Raises a `HubError` with nothing left open."""
-        if not self._insecure_lan and not _is_loopback(self._host):
+        if not (self._tls or self._insecure_lan or _is_loopback(self._host)):
             raise ListenError(
                 f"{self._host} is not a loopback address and there is no TLS: others on the network"
                 " could read along; allow it with --insecure-lan if that is meant"
@@ -102,12 +105,15 @@ class Hub:
             await self.stop()
             raise
         self._core.sites.update(await self._core.pages.sites())
-        self._ticking = spawn(self._tick(), "hub-positions")
+        self._ticking = (
+            spawn(self._tell_positions(), "hub-positions"),
+            spawn(self._tick(), "hub-streams"),
+        )
         return url
 
     async def stop(self) -> None:
         """End all connections, write what is queued, release the port and the database."""
-        await stop(self._ticking)
+        await stop(*self._ticking)
         core = self._core
         for connection in list(core.connections.values()):
             connection.close(Close.GOING_AWAY, "the hub is stopping")
@@ -124,106 +130,95 @@ class Hub:
         loop = asyncio.get_running_loop()
         pages = Pages(self._db)
         rooms = Rooms(self._log.epoch, self._log.heads(), pages)
-        writer = self._writer_type(self._log, loop, rooms.publish)
-        self._core = Core(self._token, self._clock, writer, pages, rooms)
+        metrics = Metrics()
+        observe = metrics.commits.observe
+        writer = self._writer_type(self._log, loop, rooms.publish, observe)
+        access = Access(self._token)
+        self._core = Core(access, self._clock, writer, pages, rooms, metrics)
+
+    def _routes(self) -> list[Route]:
+        status = Status(self._core)
+        websocket = Route(
+            "GET",
+            PATH,
+            self._websocket,
+            "The protocol over a WebSocket (docs/protocol.md).",
+            answers={101: None},
+            public=True,  # it admits by itself, so that whoever is refused sees the close code
+        )
+        routes = [
+            websocket,
+            *Api(self._core).routes(),
+            *Directory(self._core).routes(),
+            *status.routes(),
+        ]
+        status.describe(routes)
+        return routes
 
     async def _listen(self) -> str:
-        app = web.Application(middlewares=[_own_origin], client_max_size=_DIRECTORY_BYTES)
-        app.router.add_get(PATH, self._websocket)
-        app.router.add_get("/health", self._health)
-        app.router.add_post("/v1/directory", self._directory)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        routes = self._routes()
+        self._public = {(route.method, route.path) for route in routes if route.public}
+        app = web.Application(middlewares=[self._guarded])
+        for route in routes:
+            app.router.add_route(route.method, route.path, route.handle)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=self._headers_within,
+            max_line_size=16 * 1024,
+        )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await web.TCPSite(
+                self._runner, self._host, self._port, ssl_context=self._tls, backlog=1024
+            ).start()
         except OSError as error:
             where = f"{self._host}:{self._port}"
             raise ListenError(f"cannot listen on {where}: {error.strerror}") from error
         host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
-    async def _tick(self) -> None:
+    async def _tell_positions(self) -> None:
         while True:
             await asyncio.sleep(self._position_every)
             self._core.rooms.positions()
 
-    # -- requests ----------------------------------------------------------------------------------
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_TICK)
+            for peer in list(self._core.connections.values()):
+                if isinstance(peer, Stream):
+                    peer.tick(loop.time())
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        socket = Socket(
-            timeout=1.0,
-            heartbeat=_HEARTBEAT,
-            compress=False,
-            max_msg_size=MAX_MESSAGE,
-            decode_text=False,
-        )
+        socket = Socket()
         writer = await socket.prepare(request)
-        await Connection(self._core, request, socket, writer).run()
+        deflates = socket.compress == WINDOW
+        await Connection(self._core, request, socket, writer, deflates=deflates).run()
         return socket
 
-    async def _health(self, _: web.Request) -> web.Response:
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who may come in; answer all refusals in one way."""
         core = self._core
-        events, quarantined = await core.pages.totals()
-        return web.json_response(
-            {
-                "status": "failing" if core.writer.failing else "ok",
-                "protocol": VERSION,
-                "epoch": core.rooms.epoch,
-                "events": events,
-                "quarantined": quarantined,
-                "connections": len(core.connections),
-                "malformed": core.malformed,
-            }
-        )
-
-    async def _directory(self, request: web.Request) -> web.Response:
-        """Turn changed records into events of a site's room: `?org=..&site=..`, a JSON list."""
-        if not same(bearer(request.headers.get("Authorization")), self._token):
-            return _refused(401, "the token is missing or not this hub's")
-        site = self._site(request)
-        if site is None:
-            return _refused(400, "say which site: /v1/directory?org=...&site=...")
         try:
-            records = _RECORDS.decode(await request.read())
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return _refused(400, f"not a list of records {{record, id, value}}: {error}")
-        result = await self._write_records(*site, [(r.record, r.id, r.value) for r in records])
-        if isinstance(result, NotWrittenError):
-            return _refused(503, str(result))
-        return web.json_response({"events": result, "unchanged": len(records) - result})
+            if self._runner is not None and self._runner.server is not None:
+                self._crowded(len(self._runner.server.connections))
+            core.access.origin(request.headers.get("Origin"), request.host)
+            resource = request.match_info.route.resource
+            path = resource.canonical if resource is not None else request.path
+            if (request.method, path) not in self._public:
+                core.access.admit(shown(request))
+            return await handler(request)
+        except (DeniedError, ProtocolError) as error:
+            return refused(error)
 
-    async def _write_records(
-        self, org: str, site: str, records: list[tuple[str, str, Any]]
-    ) -> int | NotWrittenError:
-        room = site_room(org, site)
-        future: asyncio.Future[int | NotWrittenError] = asyncio.get_running_loop().create_future()
-
-        def done(result: int | NotWrittenError) -> None:
-            if not future.done():
-                future.set_result(result)
-
-        self._core.writer.put(Job(lambda log: log.direct(org, room, records), done))
-        return await future
-
-    def _site(self, request: web.Request) -> tuple[str, str] | None:
-        org, site = request.query.get("org"), request.query.get("site")
-        if org and site:
-            return org, site
-        # A hub that serves a single site knows which is meant.
-        return next(iter(self._core.sites)) if len(self._core.sites) == 1 else None
-
-
-@web.middleware
-async def _own_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a browser that was sent here by a foreign page; programs send no Origin."""
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        return _refused(403, "this origin is not the hub's own")
-    return await handler(request)
-
-
-def _refused(status: int, message: str) -> web.Response:
-    return web.json_response({"error": message}, status=status)
+    def _crowded(self, sockets: int) -> None:
+        if sockets > _MOST_SOCKETS:
+            raise self._core.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
 
 
 def _is_loopback(host: str) -> bool:

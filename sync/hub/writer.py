@@ -6,6 +6,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,17 @@ class Writer:
     """Runs jobs in order; what they add to the log goes to `publish`, after their `done`s."""
 
     def __init__(
-        self, log: Log, loop: asyncio.AbstractEventLoop, publish: Callable[[list[Accepted]], None]
+        self,
+        log: Log,
+        loop: asyncio.AbstractEventLoop,
+        publish: Callable[[list[Accepted]], None],
+        timed: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`timed` is told, in the writer's thread, how long each commit took in seconds."""
         self._log = log
         self._loop = loop
         self._publish = publish
+        self._timed = timed
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.failing = False
         self._start()
@@ -56,6 +63,10 @@ class Writer:
     def put(self, job: Job) -> None:
         """Queue a job."""
         self._jobs.put(job)
+
+    def queued(self) -> int:
+        """Jobs that nobody has begun."""
+        return self._jobs.qsize()
 
     def close(self) -> None:
         """Finish what is queued and end the thread; call it off the loop, which it still uses."""
@@ -84,6 +95,7 @@ class Writer:
         return group
 
     def _write(self, group: list[Job]) -> None:
+        began = time.perf_counter()
         try:
             self._log.begin()
             results = [job.work(self._log) for job in group]
@@ -92,6 +104,7 @@ class Writer:
             self._undo(group, error)
             return
         self.failing = False
+        self._timed(time.perf_counter() - began)
         self._tell(list(zip(group, results, strict=True)), accepted)
 
     def _undo(self, group: list[Job], error: Exception) -> None:

@@ -138,7 +138,7 @@ async def test_a_bad_message_gets_an_error_and_4400_and_the_hub_lives_on(path, f
             await peer.socket.send(frame)
             assert await peer.closed() == p.Close.BAD_MESSAGE
             assert peer.aside[-1].code == "malformed"
-        assert server._core.malformed == 1
+        assert server._core.metrics.malformed == 1
         async with joined(server.url) as peer:
             assert [v.verdict for v in await peer.push(Author().body())] == ["ok"]
 
@@ -150,7 +150,7 @@ async def test_an_oversized_frame_gets_an_error_and_4400(path):
             await peer.socket.send(b"x" * (p.MAX_MESSAGE + 1))
             assert await peer.closed() == p.Close.BAD_MESSAGE
             assert peer.aside[-1].code == "oversized"
-        assert server._core.malformed == 1
+        assert server._core.metrics.malformed == 1
         assert rows(path, "SELECT count(*) FROM event") == [(1,)]
 
 

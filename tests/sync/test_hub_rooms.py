@@ -14,9 +14,9 @@ import pytest
 
 from kiosk.model import decode_event, session_room
 from sync import protocol as p
-from sync.hub.rooms import HOPELESS
+from sync.hub.members import HOPELESS
 from sync.hub.writer import Job
-from tests.sync.rig import ORG, ROOM, TOKEN, Author, hello, hub, joined, until
+from tests.sync.rig import ORG, ROOM, TOKEN, Author, hello, hub, joined, one_by_one, until
 
 _NARROW = 64 * 1024  # bytes
 
@@ -28,6 +28,10 @@ def path(tmp_path):
 
 def offsets(items):
     return [item.envelope.offset for item in items]
+
+
+def push(batch, bodies):
+    return p.Push(batch, [p.msgspec.Raw(body) for body in bodies], [], one_by_one(bodies))
 
 
 def ids(items):
@@ -238,8 +242,8 @@ async def test_what_comes_in_one_commit_goes_out_in_frames_that_nobody_chokes_on
         writer.put(Job(lambda log: gate.wait(10), lambda _: None))
         await until(writer._jobs.empty)
         for batch in range(8):
-            raw = [p.msgspec.Raw(author.body(**filler)) for _ in range(60)]
-            await peer.say(p.Push(batch, raw))
+            bodies = [author.body(**filler) for _ in range(60)]
+            await peer.say(push(batch, bodies))
         await until(lambda: writer._jobs.qsize() == 8)
         gate.set()
         seen, longest = [], 0
@@ -253,7 +257,7 @@ async def test_what_comes_in_one_commit_goes_out_in_frames_that_nobody_chokes_on
 
 
 async def test_a_member_that_lags_too_long_is_closed_with_4408(path, monkeypatch):
-    monkeypatch.setattr("sync.hub.rooms.PATIENCE", 0.2)
+    monkeypatch.setattr("sync.hub.members.PATIENCE", 0.2)
     monkeypatch.setattr("sync.hub.connection._FAREWELL", 0.2)
     closed = []
     author = Author()
@@ -340,8 +344,7 @@ async def test_nothing_acked_is_lost_when_the_hub_is_killed_in_a_burst(path, ack
         async with joined(ready(process)) as peer:
             author = Author()
             for batch in range(40):
-                raw = [p.msgspec.Raw(body) for body in author.bodies(100)]
-                await peer.say(p.Push(batch, raw))
+                await peer.say(push(batch, author.bodies(100)))
             while len(acked) < acks_before_kill * 100:
                 for verdict in (await peer.get(p.Ack)).verdicts:
                     assert verdict.verdict == "ok"

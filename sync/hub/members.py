@@ -1,0 +1,191 @@
+"""One peer as the rooms see it: which of them it follows, and how it gets what it missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from kiosk.tasks import spawn
+from sync.hub.frames import Mark, Parcel
+from sync.protocol import Close, Reset, Subscribe, Unsubscribed
+
+if TYPE_CHECKING:
+    from sync.hub.access import Who
+    from sync.hub.pages import Row
+    from sync.hub.rooms import Room, Rooms
+    from sync.protocol import Cursor
+
+_LOG = logging.getLogger(__name__)
+
+LAGGING = 256 * 1024  # bytes unsent above which a member is passed over
+HOPELESS = 1024 * 1024  # bytes unsent above which it is let go
+PATIENCE = 10.0  # seconds a member may lag
+
+
+class Line(Protocol):
+    """What a member's connection must be able to do; never blocks but for `drained`."""
+
+    def write(self, parcel: Parcel) -> None:
+        """Hand over one message; does nothing on a connection that is gone."""
+
+    def buffered(self) -> int:
+        """Bytes that the peer has not taken yet."""
+
+    async def drained(self) -> None:
+        """Return once the peer has taken most of them."""
+
+    def close(self, code: Close, reason: str) -> None:
+        """End it, soon, without waiting."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A member's place in a room: `sent` is the offset up to which it was given everything.
+
+    `kinds` are the only kinds of event it wants, if any are named; `until` (the loop's time) is
+    when its subscription ends.
+    """
+
+    sent: int
+    echo: bool
+    pages: int | None
+    kinds: frozenset[str] | None = None
+    until: float | None = None
+    presence: bool = False
+    live: bool = False
+
+
+class Member:
+    """One connection, as the rooms see it."""
+
+    def __init__(self, line: Line, rooms: Rooms, who: Who | None = None) -> None:
+        """`who` is counted as present where it follows, if it is a kiosk."""
+        self.line = line
+        self.who = who
+        self.seats: dict[str, Seat] = {}
+        self._rooms = rooms
+        self._catching_up: asyncio.Task[None] | None = None
+
+    async def subscribe(self, wish: Subscribe) -> None:
+        """Follow a room from the cursor; what was missed begins to flow at once."""
+        rooms, cursor = self._rooms, wish.cursor
+        room = rooms.room(wish.room)
+        sent = cursor.offset if cursor else 0
+        head = room.committed
+        if cursor and sent > head:
+            head = await rooms.pages.head(wish.room)  # a page may have been read ahead of us
+        if cursor and not await self._means_something(wish.room, cursor, head):
+            mark = Mark(wish.room, rooms.epoch, 0)
+            self.line.write(Parcel(Reset(wish.room, rooms.epoch, head), mark))
+            sent = 0
+        self._sit(room, wish, sent)
+        self._catch_up()
+
+    def leave(self, name: str) -> None:
+        """Stop following a room."""
+        if self.seats.pop(name, None) is not None:
+            self._rooms.left(self._rooms.room(name), self)
+
+    def gone(self) -> None:
+        """The connection has ended."""
+        for name in list(self.seats):
+            self.leave(name)
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+
+    async def caught_up(self) -> None:
+        """Return once everything that was missed is handed over, or nothing more will be."""
+        if self._catching_up is not None:
+            await asyncio.wait([self._catching_up])
+
+    def expire(self, now: float) -> None:
+        """End the subscriptions whose time is over, and say so."""
+        for name, seat in list(self.seats.items()):
+            if seat.until is not None and seat.until <= now:
+                self.leave(name)
+                self.line.write(Parcel(Unsubscribed(name, self._rooms.epoch, seat.sent)))
+
+    def send(self, seat: Seat, parcel: Parcel, upto: int) -> None:
+        """Hand over a live message that takes the member up to an offset."""
+        self.line.write(parcel)
+        seat.sent = upto
+        self.check()
+
+    def check(self) -> None:
+        """Pass the member over from now on if too much is unsent, or let it go altogether."""
+        unsent = self.line.buffered()
+        if unsent > HOPELESS:
+            self._rooms.slow(self)
+        elif unsent > LAGGING:
+            if any(seat.live for seat in self.seats.values()):
+                self._rooms.lagged += 1
+            for seat in self.seats.values():
+                seat.live = False
+            self._catch_up()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _sit(self, room: Room, wish: Subscribe, sent: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self.seats[wish.room] = seat = Seat(
+            sent,
+            wish.echo,
+            wish.pages or None,
+            frozenset(wish.kinds) or None,
+            now + wish.ttl if wish.ttl is not None else None,
+            wish.presence,
+        )
+        self._rooms.joined(room, self, seat)
+
+    async def _means_something(self, room: str, cursor: Cursor, head: int) -> bool:
+        rooms = self._rooms
+        if cursor.epoch != rooms.epoch or cursor.offset > head:
+            return False
+        try:
+            return await rooms.recent.holds(room, cursor)
+        except sqlite3.Error as error:
+            _LOG.error("a cursor of %s cannot be looked up: %s", room, error)
+            return True  # the page that is read next meets the same, and ends the connection
+
+    def _catch_up(self) -> None:
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = spawn(self._recover(), "hub-catch-up")
+
+    async def _recover(self) -> None:
+        while (behind := self._behind()) is not None:
+            name, seat = behind
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self.line.drained()
+            except TimeoutError:
+                self._rooms.slow(self)
+                return
+            room = self._rooms.room(name)
+            rows: list[Row] = []
+            try:
+                if seat.sent < room.committed:
+                    rows = await self._rooms.recent.page(name, seat.sent)
+                    if not rows:
+                        raise sqlite3.DatabaseError(f"nothing above {seat.sent} is in it")
+            except sqlite3.Error as error:
+                _LOG.error("a page of %s cannot be read: %s", name, error)
+                self.line.close(Close.TRY_LATER, "the log cannot be read")
+                return
+            if self.seats.get(name) is seat:
+                self._give_page(room, seat, rows)
+
+    def _behind(self) -> tuple[str, Seat] | None:
+        return next(((name, seat) for name, seat in self.seats.items() if not seat.live), None)
+
+    def _give_page(self, room: Room, seat: Seat, rows: list[Row]) -> None:
+        after, seat.sent = seat.sent, rows[-1][0] if rows else seat.sent
+        # Told and set in one go: nothing can be committed to the room's members in between.
+        seat.live = seat.sent >= room.committed
+        self.line.write(self._rooms.missed(room, after, seat, rows))
+        if seat.pages is not None and not seat.live:
+            seat.pages -= 1
+            if seat.pages == 0:
+                self.leave(room.name)

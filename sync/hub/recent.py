@@ -1,0 +1,86 @@
+"""Pages of the log that were just read, so that a crowd that missed the same reads it once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from kiosk.model import decode_envelope
+from kiosk.tasks import spawn
+from sync.hub.pages import PAGE_EVENTS
+
+if TYPE_CHECKING:
+    from sync.hub.pages import Pages, Row
+    from sync.protocol import Cursor
+
+_MOST = 4 * 1024 * 1024  # bytes kept
+
+
+class Recent:
+    """Reads of rooms in steps that begin at fixed offsets; who asks meanwhile shares the read."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._kept: OrderedDict[tuple[str, int], list[Row]] = OrderedDict()
+        self._size = 0
+        self._reading: dict[tuple[str, int], asyncio.Task[list[Row] | sqlite3.Error]] = {}
+        self.reads = 0
+
+    async def page(self, room: str, after: int) -> list[Row]:
+        """What the room holds above `after`, as much as one page may carry: at least one event, if
+        there is any. Raises `sqlite3.Error`.
+        """
+        start = after - after % PAGE_EVENTS
+        kept = self._kept.get((room, start))
+        if kept and kept[-1][0] > after:
+            self._kept.move_to_end((room, start))
+            return kept if start == after else [row for row in kept if row[0] > after]
+        rows = await self._read(room, start)
+        if rows and rows[-1][0] <= after:
+            # Either all there is, or large events: then the page ended below `after`.
+            return await self._read(room, after) if after != start else []
+        return rows if start == after else [row for row in rows if row[0] > after]
+
+    async def holds(self, room: str, cursor: Cursor) -> bool:
+        """Whether the event that the cursor ends with is the one in this log."""
+        if not (cursor.offset and cursor.received):
+            return True
+        rows = await self.page(room, cursor.offset - 1)
+        if not rows or rows[0][0] != cursor.offset:
+            return False
+        return decode_envelope(rows[0][2]).received == cursor.received
+
+    async def _read(self, room: str, after: int) -> list[Row]:
+        key = (room, after)
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = self._reading[key] = spawn(self._fetch(key), "hub-page")
+            reading.add_done_callback(lambda _: self._reading.pop(key, None))
+        # Whoever gives up waiting must not take the page from the others.
+        found = await asyncio.shield(reading)
+        if isinstance(found, sqlite3.Error):
+            raise found
+        return found
+
+    async def _fetch(self, key: tuple[str, int]) -> list[Row] | sqlite3.Error:
+        self.reads += 1
+        try:
+            rows = await self._pages.page(*key)
+        except sqlite3.Error as error:
+            return error
+        self._keep(key, rows)
+        return rows
+
+    def _keep(self, key: tuple[str, int], rows: list[Row]) -> None:
+        self._size -= _size(self._kept.pop(key, []))
+        if rows:
+            self._kept[key] = rows
+            self._size += _size(rows)
+        while self._size > _MOST and self._kept:
+            self._size -= _size(self._kept.popitem(last=False)[1])
+
+
+def _size(rows: list[Row]) -> int:
+    return sum(len(event) + len(envelope) for _, event, envelope in rows)

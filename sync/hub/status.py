@@ -1,0 +1,104 @@
+"""How the hub is: for people, for watchdogs and for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from sync.hub.asking import said
+from sync.hub.metrics import CONTENT_TYPE
+from sync.hub.openapi import document
+from sync.hub.routes import Route
+from sync.protocol import VERSION
+
+if TYPE_CHECKING:
+    from sync.hub.core import Core
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the hub keeps what it is given, and how much that is."""
+
+    status: str
+    protocol: int
+    epoch: str
+    events: int
+    quarantined: int
+    connections: int
+    malformed: int
+
+
+class Live(msgspec.Struct, frozen=True):
+    """Who is connected: by transport, and how many follow each room."""
+
+    status: str
+    connections: int
+    transports: dict[str, int]
+    rooms: dict[str, int]
+    lagged: int
+    slow_closes: int
+
+
+class Status:
+    """Answers the questions about one hub."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._document = b""
+
+    def routes(self) -> list[Route]:
+        """What it answers."""
+        text = {200: "text/plain"}
+        return [
+            Route(
+                "GET",
+                "/health",
+                self.health,
+                "How the hub is.",
+                (),
+                None,
+                {200: Health},
+                public=True,
+            ),
+            Route(
+                "GET", "/health/websocket", self.live, "Who is connected.", (), None, {200: Live}
+            ),
+            Route("GET", "/metrics", self.metrics, "For Prometheus.", (), None, text),
+            Route(
+                "GET",
+                "/openapi.json",
+                self.openapi,
+                "This document.",
+                (),
+                None,
+                {200: dict},
+                public=True,
+            ),
+        ]
+
+    def describe(self, routes: list[Route]) -> None:
+        """Make the document that is served, of all that the hub answers."""
+        self._document = msgspec.json.encode(document(routes))
+
+    async def health(self, _: web.Request) -> web.Response:
+        core = self._core
+        events, quarantined = await core.pages.totals()
+        status = "failing" if core.writer.failing else "ok"
+        found = len(core.connections)
+        bad = core.metrics.malformed
+        return said(Health(status, VERSION, core.rooms.epoch, events, quarantined, found, bad))
+
+    async def live(self, _: web.Request) -> web.Response:
+        core = self._core
+        rooms = core.rooms
+        status = "failing" if core.writer.failing else "ok"
+        counts = (len(core.connections), core.transports(), rooms.counts())
+        return said(Live(status, *counts, rooms.lagged, rooms.slowed))
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        data = self._core.metrics.show(self._core)
+        return web.Response(body=data, headers={"Content-Type": CONTENT_TYPE})
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return said(self._document)
