@@ -225,7 +225,7 @@ class Desk:
         """Somebody says who they are; where one is kept, a finger is asked for to bear it out."""
         if self._is_claimed(person):
             return
-        self._take_over()
+        crowded = self._take_over()
         if person is None:
             self._refuse(unknown)
             return
@@ -233,7 +233,7 @@ class Desk:
         # Only for a first check-in: of somebody who is in already it would tell nothing new.
         first = self._decide(person).verdict is rules.Verdict.RECORD
         if first and not self._log.writing(person.id) and self._proof.possible(person):
-            self._proof.begin(person, data)
+            self._proof.begin(person, data, crowded=crowded)
         else:
             self._identified(person, data)
 
@@ -241,10 +241,15 @@ class Desk:
         claim = self._proof.current
         return claim is not None and person is not None and claim.person.id == person.id
 
-    def _take_over(self) -> None:
-        """The next one is here: whose claim was being looked into comes in by the claim alone."""
-        if (pending := self._proof.drop()) is not None:
-            self._claim_ended(pending, Finding.INTERRUPTED)
+    def _take_over(self) -> bool:
+        """The next one is here: whose claim was being looked into comes in by the claim alone.
+
+        Whether there was one whose finger may be on the glass.
+        """
+        if (pending := self._proof.drop()) is None:
+            return False
+        self._claim_ended(pending, Finding.INTERRUPTED)
+        return pending.claim.ready
 
     def _claim_moved(self) -> None:
         if self._face.phase is Phase.VERIFYING:

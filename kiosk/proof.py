@@ -52,11 +52,15 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimTiming:
-    """Seconds: until the reader must be ready, for the finger, and then for its comparison."""
+    """Seconds: until the reader must be ready, for the finger, and then for its comparison.
+
+    `lift` is for the finger of whose claim was interrupted, which may be on the glass still.
+    """
 
     start: float = 4.0
     finger: float = 10.0
     comparison: float = 5.0
+    lift: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +71,7 @@ class Pending:
     data: dict[str, Any]
     over: bool = False
     again: bool = True  # whether it may be asked for once more
+    crowded: bool = False  # whether the finger on the glass may be that of the one before
 
 
 class Proof:
@@ -110,11 +115,15 @@ class Proof:
         """Whether a finger can bear this person out here and now."""
         return self._verifier is not None and self._verifier.can_verify(person.id)
 
-    def begin(self, person: Person, data: dict[str, Any]) -> None:
-        """Ask for this person's finger; a claim before it must have ended."""
+    def begin(self, person: Person, data: dict[str, Any], *, crowded: bool = False) -> None:
+        """Ask for this person's finger; a claim before it must have ended.
+
+        `crowded` says that one was interrupted for this: the first finger that is another's may be
+        that one's, and is not held against this person.
+        """
         self._serial += 1
         claim = Claim(self._serial, person, shown=self._timing.finger)
-        self._pending = Pending(claim, data)
+        self._pending = Pending(claim, data, crowded=crowded)
         self._until(self._timing.start)
         self._ask(self._pending)
         self._changed()
@@ -132,7 +141,7 @@ class Proof:
 
     def _ask(self, pending: Pending) -> None:
         loop, verifier = self._loop, self._verifier
-        if loop is None or verifier is None:
+        if loop is None or verifier is None or pending.over:
             return
 
         def soon(call: Callable[..., None], *args: object) -> None:
@@ -175,7 +184,14 @@ class Proof:
             _LOG.warning("a claim could not be borne out by a finger: %s", error)
             self._finish(pending, Finding.UNAVAILABLE)
         else:
-            self._finish(pending, _finding(verified), verified.score)
+            self._judge(pending, _finding(verified), verified.score)
+
+    def _judge(self, pending: Pending, finding: Finding, score: int | None) -> None:
+        crowded, pending.crowded = pending.crowded, False
+        if crowded and finding is Finding.OTHER_FINGER and self._loop is not None:
+            self._loop.call_later(self._timing.lift, self._ask, pending)
+        else:
+            self._finish(pending, finding, score)
 
     # -- ending ------------------------------------------------------------------------------------
 

@@ -269,6 +269,20 @@ async def test_the_next_badge_takes_over_and_nobodys_is_lost(door, oracle):
     assert recorded(door, Kind.REFUSED) == []
 
 
+async def test_the_finger_of_who_was_overtaken_is_not_held_against_the_next(store, clock, oracle):
+    door = Door(store, clock, claim=ClaimTiming(lift=0.01))
+    door.desk.verify_with(oracle)
+    await claimed(door, oracle)
+    await claimed(door, oracle, "B-1002")
+    oracle.tell(Verdict.NOT_MATCHED)  # Ann's finger, still on the glass
+    await door.until(lambda: len(oracle.asked) == 3, moves=False)
+    assert (oracle.asked[-1][0], door.desk.state.claim.person.id) == ("bob", "bob")
+    oracle.tell(Verdict.NOT_MATCHED)
+    assert (await answer(door)).reason is Reason.OTHER_FINGER
+    assert recorded(door, Kind.REFUSED) == [("bob", {"reason": "other_finger"})]
+    door.desk.stop()
+
+
 async def test_an_unknown_badge_is_answered_and_loses_nobodys_claim(door, oracle):
     await claimed(door, oracle)
     door.desk.badge("nonsense")
