@@ -14,6 +14,7 @@ from kiosk import log
 from kiosk.clock import SystemClock
 from kiosk.config import DIRS, Config, load, make_folder
 from kiosk.hub_commands import hub
+from kiosk.pair_command import pair, unpair
 from kiosk.terminal import CONFIG, LazyGroup, one_line
 
 # Everything else is imported where it is used: a command pays for what it needs only.
@@ -102,6 +103,8 @@ def emulator(context: click.Context) -> None:
 
 main.add_command(LazyGroup("consent", "kiosk.consent_commands", "Consent to kept fingerprints."))
 main.add_command(hub)
+main.add_command(pair)
+main.add_command(unpair)
 main.add_command(
     LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
 )

@@ -53,7 +53,7 @@ class App:
     ) -> None:
         """Open the store.
 
-        Raises a `StoreError`, `TokenError`, `PairingError` or `BadgeError` before anything is shown.
+        Raises `StoreError`, `TokenError`, `PairingError` or `BadgeError` before anything is shown.
 
         `watch` is told of every reader event on the loop, after the desk.
         """

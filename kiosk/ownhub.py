@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from kiosk.config import HUB_URL_FILE, url_problem
-from kiosk.credentials import token_of
+from kiosk.credentials import paired, token_of
 from kiosk.directory import DirectoryError, HubClient, health
 from kiosk.hubchild import HubChild
 from sync.hub.tokens import url_path
@@ -27,6 +27,7 @@ def hub_client(config: Config) -> Iterator[HubClient]:
 
     Raises `DirectoryError` if that cannot be done, and what `token_of` raises.
     """
+    config = paired(config)
     token, org, site = token_of(config), config.organisation.id, config.site.id
     if config.hub.url:
         yield HubClient(config.hub.url, token, org, site)

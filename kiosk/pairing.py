@@ -21,9 +21,7 @@ import msgspec
 
 from kiosk import log
 from kiosk.config import url_problem
-from kiosk.directory import DirectoryError, exchange
 from kiosk.errors import KioskError
-from kiosk.vault import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,18 +42,22 @@ class PairingError(KioskError):
 
 
 class Pairing(msgspec.Struct, frozen=True):
-    """What a hub gave: where it is, the token, and the site's pepper (hex) for PINs."""
+    """What a hub gave: where it is, the token, and the site's pepper (hex) for PINs.
+
+    `incarnation` is the one whose key the hub knows.
+    """
 
     url: str
     token: str
     device: str
+    incarnation: str
     pepper: str = ""
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """The kiosk as it presents itself; `prove` signs with the key that `public` (hex) belongs to."""
+    """The kiosk as it presents itself; `prove` signs with the key that `public` (hex) is of."""
 
     org: str
     site: str
@@ -89,6 +91,8 @@ def kept(directory: Path) -> Pairing | None:
 
 def keep(directory: Path, pairing: Pairing) -> None:
     """Write it down, whole or not at all, for its owner only; raises `PairingError`."""
+    from kiosk.vault import write_private  # noqa: PLC0415  brings OpenSSL
+
     try:
         write_private(directory / FILE, msgspec.json.encode(pairing), replace=True)
     except OSError as error:
@@ -147,7 +151,7 @@ def pair(url: str, code: str, who: Applicant, *, insecure_lan: bool = False) -> 
     status, answer = _posted(url, "/v1/pair", wish)
     if status != http.client.OK:
         raise PairingError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
-    return _pairing(url, who.device, answer)
+    return _pairing(url, who.device, who.incarnation, answer)
 
 
 class Renewer:
@@ -160,10 +164,10 @@ class Renewer:
         self,
         directory: Path,
         pairing: Pairing,
-        prove: Callable[[bytes], str],
+        prove: Callable[[str, bytes], str],
         on_news: Callable[[], None] = lambda: None,
     ) -> None:
-        """`prove` signs with the device's key (hex). `on_news` is called for each new token."""
+        """`prove` signs with an incarnation's key (hex). `on_news` is told of each new token."""
         self._directory = directory
         self._pairing = pairing
         self._prove = prove
@@ -202,7 +206,7 @@ class Renewer:
         if status != http.client.OK:
             raise PairingError(f"the hub renews no token ({status}): {answer.get('error', '')}")
         before = self._pairing
-        told = _pairing(before.url, before.device, answer)
+        told = _pairing(before.url, before.device, before.incarnation, answer)
         self._pairing = msgspec.structs.replace(before, token=told.token)
         log.hide(told.token)
         keep(self._directory, self._pairing)
@@ -213,7 +217,8 @@ class Renewer:
     def _proven(self, challenge: str) -> tuple[int, dict[str, Any]]:
         from sync.possession import renewal_statement  # noqa: PLC0415  brings OpenSSL
 
-        body = {"challenge": challenge, "proof": self._prove(renewal_statement(challenge))}
+        proof = self._prove(self._pairing.incarnation, renewal_statement(challenge))
+        body = {"challenge": challenge, "proof": proof}
         return _posted(self._pairing.url, "/v1/renew", body, self._pairing.token)
 
     def _run(self) -> None:
@@ -235,6 +240,9 @@ class Renewer:
 def _posted(
     url: str, path: str, body: dict[str, Any], token: str = ""
 ) -> tuple[int, dict[str, Any]]:
+    # Late: nobody waits for it, but everybody for the first frame.
+    from kiosk.directory import DirectoryError, exchange  # noqa: PLC0415
+
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -244,10 +252,11 @@ def _posted(
         raise PairingError(str(error)) from error
 
 
-def _pairing(url: str, device: str, answer: dict[str, Any]) -> Pairing:
+def _pairing(url: str, device: str, incarnation: str, answer: dict[str, Any]) -> Pairing:
     given = {key: answer.get(key, "") for key in ("token", "pepper", "name")}
     with contextlib.suppress(msgspec.ValidationError):
-        found = msgspec.convert(given | {"url": url, "device": device}, Pairing)
+        mine = {"url": url, "device": device, "incarnation": incarnation}
+        found = msgspec.convert(given | mine, Pairing)
         if found.token and all("!" <= sign <= "~" for sign in found.token):
             return found
     raise PairingError(f"what answers at {url} is no hub")
