@@ -53,7 +53,7 @@ def withdraw(person: str, path: Path | None, *, yes: bool) -> None:
             )
         if kiosk_runs(config.database):
             request = Request("withdraw", person, language=config.screen.language)
-            for line in ask(config.directory / SOCKET, request, lambda _: None):
+            for line in ask(config.directory / SOCKET, request).said:
                 click.echo(line)
             return
     withdraw_here(person, path)

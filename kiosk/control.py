@@ -1,4 +1,4 @@
-"""A running kiosk's socket for its own commands: enrol, withdraw and revoke without stopping it.
+"""A running kiosk's socket for its own commands, so that it need not be stopped for them.
 
 `kiosk.sock` in the storage folder, for its owner only (0600). One request a connection, then
 replies, each a line of JSON; a command that goes away gives up the enrolment it began.
@@ -23,7 +23,7 @@ from drivers.enrolment import Step
 from drivers.errors import SensorError
 from kiosk.consent import record_consent
 from kiosk.errors import KioskError
-from kiosk.model import Author
+from kiosk.survey import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,29 +37,35 @@ _LOG = logging.getLogger(__name__)
 SOCKET = "kiosk.sock"
 _LONGEST = 4096  # bytes of one line
 _LOOK = 0.2
-_KIOSK = Author("kiosk")
 
 
 class ControlError(KioskError):
     """The running kiosk could not do it, or cannot be asked."""
 
 
+Order = Literal["enrol", "withdraw", "revoke", "info", "adopt", "wipe", "reprovision"]
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a command wants; `consent` is the answer just given, None if it was not asked for."""
 
-    do: Literal["enrol", "withdraw", "revoke"]
-    person: str
+    do: Order
+    person: str = ""
     consent: bool | None = None
     language: str = "en"
     reason: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A step of an enrolment, or the end: `said` if it was done, else `error`."""
+    """A step of an enrolment, or the end: `said` if it was done, else `error`.
+
+    `well` is False where all was done and what was seen is not as it should be.
+    """
 
     step: Step | None = None
     said: tuple[str, ...] = ()
     error: str = ""
+    well: bool = True
 
 
 class ControlServer:
@@ -111,13 +117,28 @@ class ControlServer:
     def _answer(self, connection: socket.socket) -> Reply:
         try:
             request = msgspec.json.decode(_line(connection), type=Request)
-            return Reply(said=tuple(self._do(request, connection)))
+            match request.do:
+                case "enrol" | "withdraw" | "revoke":
+                    return Reply(said=tuple(self._for_somebody(request, connection)))
+                case _:
+                    return self._for_the_sensor(request.do)
         except SensorError as error:
             return Reply(error=f"{error.sentence} {error.advice}")
         except (KioskError, msgspec.MsgspecError) as error:
             return Reply(error=str(error))
 
-    def _do(self, request: Request, connection: socket.socket) -> list[str]:
+    def _for_the_sensor(self, do: Order) -> Reply:
+        keeper = self._keeper
+        if do == "info":
+            seen = keeper.look().result()
+            return Reply(said=tuple(seen.lines()), well=seen.well)
+        if do == "reprovision":
+            return Reply(said=tuple(keeper.reprovision().result().lines()))
+        done = (keeper.adopt() if do == "adopt" else keeper.wipe()).result()
+        word = "Adopted" if do == "adopt" else "Wiped"
+        return Reply(said=(f"{word} {done.stamp.sensor}: {summary(done)}.",))
+
+    def _for_somebody(self, request: Request, connection: socket.socket) -> list[str]:
         person = next((p for p in self._store.people() if p.id == request.person), None)
         if person is None and request.do != "revoke":
             raise ControlError(f'nobody has the id "{request.person}" here')
@@ -154,8 +175,8 @@ class ControlServer:
         return ["Destroyed here; every other kiosk does the same as soon as it hears of it."]
 
 
-def ask(path: Path, request: Request, told: Callable[[Step], None]) -> tuple[str, ...]:
-    """Have the running kiosk do it; its lines. Raises `ControlError` with what it says instead."""
+def ask(path: Path, request: Request, told: Callable[[Step], None] = lambda _: None) -> Reply:
+    """Have the running kiosk do it. Raises `ControlError` with what it says instead."""
     try:
         with socket.socket(socket.AF_UNIX) as connection, _short(path) as name:
             connection.connect(name)
@@ -165,14 +186,14 @@ def ask(path: Path, request: Request, told: Callable[[Step], None]) -> tuple[str
         raise ControlError(f"the running kiosk cannot be asked ({error}); stop it first") from error
 
 
-def _read_replies(connection: socket.socket, told: Callable[[Step], None]) -> tuple[str, ...]:
+def _read_replies(connection: socket.socket, told: Callable[[Step], None]) -> Reply:
     with connection.makefile("rb") as lines:
         while line := lines.readline(_LONGEST):
             reply = msgspec.json.decode(line, type=Reply)
             if reply.error:
                 raise ControlError(reply.error)
             if reply.step is None:
-                return reply.said
+                return reply
             told(reply.step)
     raise ControlError("the running kiosk ended before it had answered")
 

@@ -35,7 +35,7 @@ def enrol_at_the_terminal(config: Config, person: str) -> None:
     if kiosk_runs(config.database):
         who, consented = _known(config, person)
         request = Request("enrol", who.id, _answer(who, consented), config.screen.language)
-        for line in ask(config.directory / SOCKET, request, _tell):
+        for line in ask(config.directory / SOCKET, request, _tell).said:
             click.echo(line)
         return
     org, site = config.organisation.id, config.site

@@ -6,23 +6,30 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from drivers import reconcile as library
 from drivers.audit import Audit, Guard, Policy
 from drivers.errors import Cancelled, SensorIdentityMismatch
 from drivers.events import SensorDown
 from drivers.library import look_at
 from drivers.reader import Reader
-from drivers.reconcile import check_identity, reconcile
 from drivers.slots import SlotState
 from drivers.zfm import open_zfm, reset_zfm
 from kiosk import enrolment, verification
+from kiosk.consent import has_consent
 from kiosk.control import SOCKET, ControlServer
 from kiosk.errors import KioskError
 from kiosk.loader import RosterLoader, SensorCache
 from kiosk.model import Author
-from kiosk.provision import format_for, same_format
+from kiosk.provision import bring_all, format_for, kept_for, same_format
 from kiosk.revocation import ordered, resume, withdrawn
 from kiosk.slots import StoredSlots
-from kiosk.templates import NoTemplateError, existing_templates, open_templates
+from kiosk.survey import survey
+from kiosk.templates import (
+    NoTemplateError,
+    TemplatesOffError,
+    existing_templates,
+    open_templates,
+)
 from kiosk.verifications import Verifications
 
 if TYPE_CHECKING:
@@ -37,7 +44,9 @@ if TYPE_CHECKING:
     from kiosk.config import Config
     from kiosk.enrolment import EnrolledFinger
     from kiosk.model import Event, Person
+    from kiosk.provision import Brought
     from kiosk.store import Draft, Store
+    from kiosk.survey import Survey
     from kiosk.templates import TemplateStore
     from kiosk.verification import Verified
 
@@ -176,6 +185,27 @@ class Keeper:
         """Carry out every open order now; fails with what is wrong with the sensor."""
         return self.reader.run(self._destroy)
 
+    # -- an administrator's answers ----------------------------------------------------------------
+
+    def look(self) -> Future[Survey]:
+        """The sensor beside the records, also while it is closed; it is prepared anew after."""
+        return self.reader.repair(lambda sensor: survey(sensor, self._table))
+
+    def adopt(self) -> Future[library.Reconciled]:
+        """Use the sensor as it is, also a stranger; what cannot be proved names nobody."""
+        return self.reader.repair(lambda sensor: library.adopt(sensor, self._table))
+
+    def wipe(self) -> Future[library.Reconciled]:
+        """Delete every template in the sensor, also a stranger's, and go on using it."""
+        return self.reader.repair(lambda sensor: library.wipe(sensor, self._table))
+
+    def reprovision(self) -> Future[Brought]:
+        """Bring back whoever is kept and consents, as far as there is room.
+
+        No finger is looked at meanwhile. Fails with `TemplatesOffError` if backup is switched off.
+        """
+        return self.reader.run(self._reprovision)
+
     # -- the library -------------------------------------------------------------------------------
 
     def roster(self, people: Collection[str]) -> None:
@@ -209,7 +239,7 @@ class Keeper:
         self._guard.renew()
         self._format = format_for(sensor)
         try:
-            stamp = reconcile(sensor, self._table).stamp
+            stamp = library.reconcile(sensor, self._table).stamp
             self._carry_out_orders(sensor)
         finally:
             self._take_stock()
@@ -237,7 +267,7 @@ class Keeper:
         if bound is None:
             raise SensorIdentityMismatch("foreign", "no sensor is bound")
         # The module may have been swapped behind its port: a strange one's word is worth nothing.
-        check_identity(look_at(sensor), bound, unfinished=True)
+        library.check_identity(look_at(sensor), bound, unfinished=True)
         return verification.claim(
             sensor, self._table, self._templates, person, ready=ready, given_up=given_up
         )
@@ -277,6 +307,20 @@ class Keeper:
         finally:
             self._take_stock()
 
+    def _reprovision(self, sensor: ZfmSensor) -> Brought:
+        if self._templates is None or not self._backup:
+            raise TemplatesOffError("nothing is kept to be brought back: backup is switched off")
+        known = {person.id for person in self._store.people()}
+        try:
+            return bring_all(
+                sensor,
+                self._table,
+                kept_for(sensor, self._templates),
+                lambda person: person in known and has_consent(self._store, person),
+            )
+        finally:
+            self._take_stock()
+
     def _change_one(self, people: Collection[str]) -> bool:
         return self.reader.run(lambda sensor: self._change(sensor, people)).result()
 
@@ -290,15 +334,15 @@ class Keeper:
         """Note who is in the sensor and who only kept; tell the listeners of a change."""
         bound = self._table.binding()
         entries = self._table.entries(bound.sensor).values() if bound is not None else ()
-        library = {
+        inside = {
             (bound.sensor, entry.slot): entry.owner
             for entry in entries
             if bound is not None and entry.state is SlotState.ACTIVE
         }
-        self._claimable = self._beyond(library.values())
-        if library == self._library:
+        self._claimable = self._beyond(inside.values())
+        if inside == self._library:
             return
-        self._library = library
+        self._library = inside
         for listener in self._listeners:
             try:
                 listener()

@@ -45,6 +45,17 @@ class Brought:
     full: int = 0
     lost: tuple[str, ...] = ()
 
+    def lines(self, refused: int = 0) -> list[str]:
+        """All of it in words; `refused` more were not let in before."""
+        said = [f"{self.placed} templates brought in, {self.there} were there already"]
+        if refused := refused + self.refused:
+            said.append(f"{refused} not let in: unknown here, without consent, or revoked since")
+        if self.full:
+            said.append(f"{self.full} did not fit: the reader is full")
+        if self.lost:
+            said.append(f"to be enrolled again: {', '.join(self.lost)}")
+        return said
+
 
 def format_for(sensor: ZfmSensor) -> str:
     """`<model>/<bytes>` of this sensor's templates; "?" for the size if the module cannot say."""

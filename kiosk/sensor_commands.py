@@ -30,7 +30,7 @@ from kiosk.revocation import decommission as take_out
 from kiosk.revocation import resume, revoke, revoked_since, withdraw
 from kiosk.slots import StoredSlots
 from kiosk.store import StoreBusyError
-from kiosk.survey import survey
+from kiosk.survey import summary, survey
 from kiosk.templates import TemplatesOffError, existing_templates, open_templates
 from kiosk.terminal import CONFIG, one_line
 from kiosk.vault import write_private
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from drivers.zfm import ZfmSensor
     from kiosk.bundle import Copy
     from kiosk.config import Config
+    from kiosk.control import Order, Reply
     from kiosk.provision import Brought
     from kiosk.revocation import Revoked
     from kiosk.store import Store
@@ -74,14 +75,16 @@ class _How(TypedDict):
 
 @click.group()
 def sensor() -> None:
-    """The fingerprint reader and the templates in it. All but list and revoke need a kiosk that
-    does not run."""
+    """The fingerprint reader and the templates in it. Where a kiosk that runs cannot be asked,
+    it must be stopped first."""
 
 
 @sensor.command()
 @CONFIG
 def info(path: Path | None) -> None:
     """Say what the reader is and how it fits the records; changes nothing."""
+    if (told := _asked(path, "info")) is not None:
+        sys.exit(0 if told.well else 1)
     with _bench(path) as bench, _reader(bench) as reader:
         seen = survey(reader, bench.table)
     for line in seen.lines():
@@ -109,13 +112,17 @@ def list_slots(path: Path | None) -> None:
 @_YES
 def adopt(path: Path | None, *, yes: bool) -> None:
     """Take this reader as it is; what cannot be proved to be somebody's names nobody."""
+    if _asked(path, "info") is not None:
+        _ask(yes, "Use this reader from now on?")
+        _asked(path, "adopt")
+        return
     with _bench(path) as bench, _reader(bench) as reader:
         for line in survey(reader, bench.table).lines():
             click.echo(line)
         _ask(yes, "Use this reader from now on?")
         done = library.adopt(reader, bench.table)
         _finish_orders(bench, reader)
-    click.echo(f"Adopted {done.stamp.sensor}: {_summary(done)}.")
+    click.echo(f"Adopted {done.stamp.sensor}: {summary(done)}.")
 
 
 @sensor.command()
@@ -123,12 +130,16 @@ def adopt(path: Path | None, *, yes: bool) -> None:
 @_YES
 def wipe(path: Path | None, *, yes: bool) -> None:
     """Delete every template in the reader, and go on using it."""
+    if _runs(path):
+        _ask(yes, "Delete all templates in this reader?")
+        _asked(path, "wipe")
+        return
     with _bench(path) as bench, _reader(bench) as reader:
         count = reader.getTemplateCount()
         _ask(yes, f"Delete all {count} templates in this reader?")
         done = library.wipe(reader, bench.table)
         _finish_orders(bench, reader)
-    click.echo(f"Wiped {done.stamp.sensor}: {_summary(done)}.")
+    click.echo(f"Wiped {done.stamp.sensor}: {summary(done)}.")
     if done.missing:
         click.echo('Bring people back with "kiosk sensor reprovision", or enrol them again.')
 
@@ -148,6 +159,8 @@ def backup(path: Path | None) -> None:
 @CONFIG
 def reprovision(path: Path | None) -> None:
     """Bring the kept templates back into the reader."""
+    if _asked(path, "reprovision") is not None:
+        return
     with _bench(path) as bench, _kept(bench) as kept, _ready(bench, kept) as reader:
         done = bring_all(reader, bench.table, kept_for(reader, kept), _consented(bench.store))
     _tell(done)
@@ -250,14 +263,9 @@ def revoke_person(person: str, path: Path | None, reason: str, *, yes: bool) -> 
 
     The consent stands, so the person may enrol again; see "kiosk consent withdraw".
     """
-    with one_line():
-        config = load(path, os.environ)
-        _ask(yes, f"Destroy every template of {person}?")
-        if kiosk_runs(config.database):
-            request = Request("revoke", person, reason=reason)
-            for line in ask(config.directory / SOCKET, request, lambda _: None):
-                click.echo(line)
-            return
+    _ask(yes, f"Destroy every template of {person}?")
+    if _asked(path, "revoke", person, reason) is not None:
+        return
     _destroy(
         path, lambda bench, how: revoke(bench.store, bench.table, person, reason=reason, **how)
     )
@@ -283,6 +291,23 @@ def rotate_keys(path: Path | None) -> None:
 
 
 # -- what the commands stand on --------------------------------------------------------------------
+
+
+def _runs(path: Path | None) -> bool:
+    with one_line():
+        return kiosk_runs(load(path, os.environ).database)
+
+
+def _asked(path: Path | None, do: Order, person: str = "", reason: str = "") -> Reply | None:
+    """What a running kiosk said, told already; None if none runs."""
+    with one_line():
+        config = load(path, os.environ)
+        if not kiosk_runs(config.database):
+            return None
+        done = ask(config.directory / SOCKET, Request(do, person, reason=reason))
+    for line in done.said:
+        click.echo(line)
+    return done
 
 
 def _destroy(path: Path | None, work: Callable[[_Bench, _How], Revoked]) -> None:
@@ -410,23 +435,8 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _tell(done: Brought, refused: int = 0) -> None:
-    click.echo(f"{done.placed} templates brought in, {done.there} were there already")
-    if refused := refused + done.refused:
-        click.echo(f"{refused} not let in: unknown here, without consent, or revoked since")
-    if done.full:
-        click.echo(f"{done.full} did not fit: the reader is full")
-    if done.lost:
-        click.echo(f"to be enrolled again: {', '.join(done.lost)}")
-
-
-def _summary(done: library.Reconciled) -> str:
-    parts = (
-        (done.active, "active"),
-        (done.quarantined, "nobody's"),
-        (done.missing, "missing"),
-        (done.unfinished, "unfinished"),
-    )
-    return ", ".join(f"{len(slots)} {word}" for slots, word in parts)
+    for line in done.lines(refused):
+        click.echo(line)
 
 
 def _utc(wall: int) -> str:

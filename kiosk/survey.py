@@ -13,6 +13,7 @@ from kiosk.provision import format_for
 
 if TYPE_CHECKING:
     from drivers.library import Stamp
+    from drivers.reconcile import Reconciled
     from drivers.slots import Binding, Entry, SlotTable
     from drivers.zfm import ZfmSensor
 
@@ -78,6 +79,17 @@ def survey(sensor: ZfmSensor, table: SlotTable) -> Survey:
         verdict,
         well=well and count == len(used),
     )
+
+
+def summary(done: Reconciled) -> str:
+    """What a library was found to hold after it was adopted or wiped, in words."""
+    parts = (
+        (done.active, "active"),
+        (done.quarantined, "nobody's"),
+        (done.missing, "missing"),
+        (done.unfinished, "unfinished"),
+    )
+    return ", ".join(f"{len(slots)} {word}" for slots, word in parts)
 
 
 def _stamp_state(stamp: Stamp | None) -> str:

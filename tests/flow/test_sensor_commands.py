@@ -61,6 +61,18 @@ class Door:
             store.close()
 
     @contextlib.contextmanager
+    def running(self):
+        """The records while a keeper has them and the reader."""
+        with self.store() as store:
+            config = load(self.folder / "kiosk.toml", {})
+            keeper = Keeper(config, store, SystemClock(), lambda _: None)
+            keeper.start()
+            try:
+                yield store
+            finally:
+                keeper.stop()
+
+    @contextlib.contextmanager
     def bench(self):
         with self.store() as store, open_zfm(self.emulator.port) as sensor:
             yield store, StoredSlots(store, SystemClock()), sensor
@@ -356,12 +368,9 @@ def test_a_withdrawn_consent_destroys_everything(door):
 @pytest.fixture
 def running(door):
     """A kiosk's keeper and records at work, as `kiosk run` has them; Ann and Bob are known."""
-    with door.store() as store:
+    with door.running() as store:
         know(store, "ann", "bob")
-        keeper = Keeper(load(door.folder / "kiosk.toml", {}), store, SystemClock(), lambda _: None)
-        keeper.start()
         yield store
-        keeper.stop()
     assert not (door.folder / "kiosk.sock").exists()
 
 
@@ -411,6 +420,27 @@ def test_a_running_kiosk_without_its_reader_keeps_the_order(door, running):
     wait_for(lambda: len(revocations(running, "bob")) == 2, "the confirmation")
 
 
+def test_a_running_kiosk_adopts_wipes_and_brings_back(door, running):
+    told = door.run("info").stdout
+    assert "stamp       sound" in told
+    door.emulator.swap(1)
+    door.emulator.enrol("mallory", 3)
+    seen = wait_for(lambda: _closed(door), "the stranger to be seen")
+    assert "closed (blank)" in seen
+    assert "Aborted" in door.run("adopt", stdin="n\n", check=False).stderr
+    assert "1 nobody's" in door.run("adopt", stdin="y\n").stdout
+    assert {slot.status for slot in running.slots()} == {"quarantined"}
+    assert "Wiped" in door.run("wipe", "--yes").stdout
+    assert door.emulator.slots == frozenset()
+    assert "0 templates brought in" in door.run("reprovision").stdout
+    assert door.run("info").returncode == 0
+
+
+def _closed(door):
+    seen = door.run("info", check=False)
+    return seen.stdout if seen.returncode == 1 and "closed" in seen.stdout else None
+
+
 def test_nonsense_on_the_socket_harms_nobody(door, running):
     for data in (b"", b"\n", b"nonsense\n", b"x" * 5000, b'{"do":"fly","person":"ann"}\n'):
         with socket.socket(socket.AF_UNIX) as connection:
@@ -420,6 +450,20 @@ def test_nonsense_on_the_socket_harms_nobody(door, running):
             said = connection.makefile("rb").readline()
         assert b"error" in said
     assert "Destroyed" in door.run("revoke", "bob", "--yes").stdout
+
+
+def test_a_running_kiosk_brings_the_kept_back(door):
+    door.fill("ann", "bob")
+    door.run("backup")
+    door.run("wipe", "--yes")
+    door.settings(backup=True, roster_cache=False)
+    with door.running() as store:
+        told = door.run("reprovision").stdout
+        assert told.strip() == "2 templates brought in, 0 were there already"
+        assert {slot.status for slot in store.slots()} == {"active"}
+    door.settings()
+    with door.running():
+        assert "backup is switched off" in door.fails("reprovision")
 
 
 def test_a_reader_that_is_not_there_is_one_line(door):
