@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiosk.model import Author, Entry, Envelope, Event, Flag, Presence, Session, Status
-from sync import merge
-from sync.merge import Fold, fold_row, saw_for_decision
+from sync.merge import Fold, Terms, fold_row, rows, saw_for_decision
+from sync.merge.entries import Log
 
 LATE_AT = 100
 SESSIONS = {"s": Session("s", "Yoga", "UTC", 0, 200, late_at=LATE_AT)}
@@ -134,12 +134,13 @@ def test_the_incremental_fold_equals_the_batch_after_every_prefix(several):
 @given(entries(kinds=("check_in",)), st.sampled_from([None, LATE_AT]))
 @settings(max_examples=300)
 def test_the_short_way_says_what_the_whole_of_the_rules_says(several, late_at):
-    log = merge._Log()
+    log = Log()
     for each in several:
         log.add(each)
     held, doubtful = log.entries.values(), log.doubtful
-    short = merge._usual(("s", "p"), late_at, held) if not doubtful else None
-    assert short is None or short == merge._judged(("s", "p"), late_at, held, doubtful)
+    terms = Terms(late_at)
+    short = rows.usual(("s", "p"), terms, held) if not doubtful else None
+    assert short is None or (short, ()) == rows.judged(("s", "p"), terms, held, doubtful)
 
 
 @given(st.lists(intervals, min_size=1, max_size=6), st.data())
@@ -148,9 +149,11 @@ def test_the_short_way_is_taken_by_every_row_of_plain_check_ins(spans, data):
     for n, (low, high) in enumerate(spans):
         device, kseq = data.draw(st.sampled_from("ab")), data.draw(st.integers(1, 9))
         held.append(Entry(plain(f"e{n}", device, kseq, method=f"m{n}"), low, high))
-    short = merge._usual(("s", "p"), LATE_AT, held)
-    assert short is not None
-    assert short == merge._judged(("s", "p"), LATE_AT, held, ())
+    terms = Terms(LATE_AT)
+    short = rows.usual(("s", "p"), terms, held)
+    whole, notes = rows.judged(("s", "p"), terms, held, ())
+    assert short == (None if Flag.TIME_UNCERTAIN in whole.flags else whole)
+    assert (short is None) == bool(notes)
 
 
 def plain(name, device, kseq, kind="check_in", saw=(), by=PEOPLE[0], **data):

@@ -1,0 +1,78 @@
+"""Whether a session is open: its closings and reopenings, folded as overrides are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kiosk.model import Kind
+from sync.causality import Causality
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kiosk.model import Entry, Event
+    from sync.merge.entries import Forks
+
+CLOSED, REOPENED = Kind.SESSION_CLOSED.value, Kind.SESSION_REOPENED.value
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The closing that holds: its events and its interval (UTC ns), the latest of several."""
+
+    events: tuple[Event, ...]
+    low: int
+    high: int
+
+    def knew(self, event: Event) -> bool:
+        """Whether some closing was made in sight of the event."""
+        return any(event.id in one.saw or _follows(one, event) for one in self.events)
+
+    def known_to(self, event: Event) -> bool:
+        """Whether the event was written where a closing was known."""
+        return any(one.id in event.saw or _follows(event, one) for one in self.events)
+
+    def leaves(self, scan: Entry) -> bool:
+        """Whether the check-in counts as one before the closing: it may have begun before."""
+        if self.knew(scan.event):
+            return True
+        return scan.low < self.high and not self.known_to(scan.event)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the closings and reopenings of one session come to."""
+
+    closing: Closing | None = None
+    heads: tuple[Entry, ...] = ()
+    decisions: tuple[str, ...] = field(default=())
+
+    @property
+    def disputed(self) -> bool:
+        """Whether it was closed and reopened by people who did not know of each other."""
+        return len({head.event.kind for head in self.heads}) > 1
+
+
+def settle(live: Sequence[Entry], gone: set[str], forks: Forks) -> Settled:
+    """The state of a session from its decisions that no hub set apart, `gone` the retracted ones.
+
+    A reopening among the heads leaves it open: who is wrongly let in can be sent away again.
+    """
+    knew = Causality([entry.event for entry in live], forks).knew
+    held = [entry for entry in live if entry.event.id not in gone]
+    heads = [e for e in held if not any(o is not e and knew(o.event, e.event) for o in held)]
+    heads = sorted(heads or held, key=lambda e: e.event.id)
+    closing = None
+    if heads and all(head.event.kind == CLOSED for head in heads):
+        events = tuple(head.event for head in heads)
+        closing = Closing(events, max(h.low for h in heads), max(h.high for h in heads))
+    return Settled(closing, tuple(heads), tuple(sorted(entry.event.id for entry in live)))
+
+
+def _follows(later: Event, earlier: Event) -> bool:
+    return (
+        earlier.kseq < later.kseq
+        and earlier.device == later.device
+        and earlier.incarnation == later.incarnation
+    )
