@@ -33,33 +33,43 @@ class Death(Enum):
 
 
 class Picture:
-    """The bytes of a database and of its write-ahead log."""
+    """The bytes of a database, of its write-ahead log, and of the small files beside it."""
 
-    def __init__(self, main: bytes, log: bytes = b"") -> None:
-        self.main, self.log = main, log
+    def __init__(
+        self, main: bytes, log: bytes = b"", beside: dict[str, bytes] | None = None
+    ) -> None:
+        self.main, self.log, self.beside = main, log, beside or {}
 
     @classmethod
     def of(cls, path: Path) -> Picture:
-        return cls(path.read_bytes(), _bytes(_log(path)))
+        """Take one now, whoever is writing."""
+        own = {path.name, path.name + "-wal", path.name + "-shm", path.name + ".lock"}
+        files = (file for file in path.parent.iterdir() if file.name not in own)
+        beside = {file.name: file.read_bytes() for file in sorted(files) if file.is_file()}
+        return cls(path.read_bytes(), _bytes(_log(path)), beside)
 
     def put(self, path: Path) -> None:
+        """Make a folder like it, with the database at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.main)
         if self.log:
             _log(path).write_bytes(self.log)
+        for name, body in self.beside.items():
+            path.with_name(name).touch(mode=0o600)
+            path.with_name(name).write_bytes(body)
 
     def torn(self, after: Picture, chance: Random) -> Picture:
         """What the disk may hold if the power went between this and `after`, mid-commit."""
         if after.main != self.main:
             # A checkpoint: SQLite had synced the log before it touched the first page.
-            return Picture(_mixed(self.main, after.main, 4096, chance), after.log)
+            return Picture(_mixed(self.main, after.main, 4096, chance), after.log, after.beside)
         head = after.log[:_WAL_HEADER]
         body = _mixed(self.log[_WAL_HEADER:], after.log[_WAL_HEADER:], _SECTOR, chance)
-        return Picture(self.main, head + body)
+        return Picture(self.main, head + body, after.beside)
 
     def unsynced(self, chance: Random) -> Picture:
         """What may be left if no commit waited for the disk."""
-        return Picture(self.main, self.log[: chance.randrange(len(self.log) + 1)])
+        return Picture(self.main, self.log[: chance.randrange(len(self.log) + 1)], self.beside)
 
 
 class Disk:

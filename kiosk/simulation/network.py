@@ -117,10 +117,11 @@ class Connection:
         self.hub = HubEnd(self, token)
         self.over = False
 
-    def cut(self) -> None:
-        """Lose it: what is under way is gone, and both ends notice, each in its own time."""
-        self.up.drop()
-        self.down.drop()
+    def cut(self, *, lose: bool = True) -> None:
+        """Both ends notice, each in its own time; what is under way is lost, or still arrives."""
+        if lose:
+            self.up.drop()
+            self.down.drop()
         self._silence()
         self._loop.call_later(self._chance.random() * 2, self.kiosk.lose)
         self._loop.call_later(self._chance.random() * 2, self.hub.lose)

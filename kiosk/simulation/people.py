@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kiosk.model import Author, Kind
-from kiosk.store import Draft, StoreError
+from kiosk.store import Draft, StoreWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Crowd:
             self._scene.people[person].id,
             data={"method": "finger"} | data,
         )
-        self._at(at, lambda kiosk: self._do(kiosk, draft))
+        self._at(at, lambda kiosk: self.do(kiosk, draft))
 
     # -- staff -------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class Crowd:
         roll, pick = chance.random(), chance.random()
         draft = Draft(Kind.OVERRIDE, session, person, by, {"status": chance.choice(_STATUSES)})
         if roll < 0.6:
-            self._at(at, lambda kiosk: self._do(kiosk, draft))
+            self._at(at, lambda kiosk: self.do(kiosk, draft))
         elif roll < 0.8:
             thinks = chance.uniform(5, 600)
             self._at(at, lambda kiosk: self._look_and_decide(kiosk, draft, thinks))
@@ -102,7 +102,7 @@ class Crowd:
         events = _row(kiosk, draft)
         if events:
             target = events[int(pick * len(events))].id
-            self._do(kiosk, replace(draft, data={"target": target}))
+            self.do(kiosk, replace(draft, data={"target": target}))
 
     def _closing(self, session: int) -> None:
         chance = self._chance
@@ -113,7 +113,7 @@ class Crowd:
             if chance.random() < 0.5:
                 draft = Draft(kind, name, by=chance.choice(_INSTRUCTORS))
                 when = at + chance.uniform(0, length * 0.3)
-                self._at(when, partial(self._do, draft=draft))
+                self._at(when, partial(self.do, draft=draft))
 
     # -- doing it ----------------------------------------------------------------------------------
 
@@ -133,7 +133,8 @@ class Crowd:
         if tried < _PATIENCE:
             self._scene.loop.call_later(30.0, self._try, act, first, tried + 1)
 
-    def _do(self, kiosk: Kiosk, draft: Draft, tried: int = 0) -> None:
+    def do(self, kiosk: Kiosk, draft: Draft, tried: int = 0) -> None:
+        """Have it recorded at this kiosk; tried again a few times if its disk refuses."""
         self.told.acts += 1
         act = self.told.acts
         marked = replace(draft, data=draft.data | {"act": act})
@@ -142,7 +143,9 @@ class Crowd:
             error = future.exception()
             if error is None:
                 self.told.events[act] = (future.result().id, kiosk.clock.truth())
-            elif isinstance(error, StoreError) and tried < _PATIENCE:
+            elif not isinstance(error, StoreWriteError):
+                self._scene.broken.append(f"act {act} was refused: {error!r}")
+            elif tried < _PATIENCE:
                 self._scene.loop.call_later(2.0, self._do_later, kiosk, draft, tried + 1)
 
         kiosk.disk.approach()
@@ -150,7 +153,7 @@ class Crowd:
 
     def _do_later(self, kiosk: Kiosk, draft: Draft, tried: int) -> None:
         if kiosk.up:
-            self._do(kiosk, draft, tried)
+            self.do(kiosk, draft, tried)
 
 
 def _row(kiosk: Kiosk, draft: Draft) -> list[Event]:

@@ -20,7 +20,7 @@ from kiosk.simulation.verdict import Verdict, digest, judged
 from sync.client import cursors
 
 if TYPE_CHECKING:
-    from kiosk.simulation.machines import Kiosk
+    from kiosk.simulation.machines import HubMachine, Kiosk
     from kiosk.simulation.scene import Day
 
 _HEALING = 1800.0  # seconds until everything must have settled by itself
@@ -94,7 +94,7 @@ async def _day(scene: Scene) -> Played:
     try:
         await asyncio.sleep(scene.day.hours * 3600)
         await trouble.heal()
-        late = await _settled(scene)
+        late = await settled(scene)
         verdict, log = judged(scene, crowd.told)
         verdict.lost += scene.broken
         verdict.diverged += late
@@ -105,7 +105,7 @@ async def _day(scene: Scene) -> Played:
     return _played(scene, verdict, len(log), made)
 
 
-async def _settled(scene: Scene) -> list[str]:
+async def settled(scene: Scene) -> list[str]:
     """Wait until every outbox is empty and every room read to its end; who is not by then."""
     deadline = scene.loop.time() + _HEALING
     while (late := _late(scene)) and scene.loop.time() < deadline:  # noqa: ASYNC110  virtual time
@@ -114,20 +114,20 @@ async def _settled(scene: Scene) -> list[str]:
 
 
 def _late(scene: Scene) -> list[str]:
-    heads = scene.hub.heads()
     late = []
     for kiosk in scene.kiosks:
         if held := kiosk.store.held()[0]:
             late.append(f"{kiosk.name} still holds {held}")
-        late += [f"{kiosk.name} has not read {room}" for room in _unread(kiosk, heads)]
+        late += [f"{kiosk.name} has not read {room}" for room in _unread(kiosk, scene.hub)]
     return late
 
 
-def _unread(kiosk: Kiosk, heads: dict[str, int]) -> list[str]:
+def _unread(kiosk: Kiosk, hub: HubMachine) -> list[str]:
+    heads, epoch = hub.heads(), hub.epoch
     found = []
     for room in kiosk.store.rooms():
         cursor = cursors.read(kiosk.store.cursor(room))
-        if heads.get(room, 0) != (cursor.offset if cursor else 0):
+        if cursor is None or (cursor.epoch, cursor.offset) != (epoch, heads.get(room, 0)):
             found.append(room)
     return found
 

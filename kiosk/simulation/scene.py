@@ -6,14 +6,14 @@ import contextlib
 import random
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kiosk.clock import NS
 from kiosk.model import Person, Session, site_room
 from kiosk.simulation.clock import EPOCH
-from kiosk.simulation.disk import Death, Picture
+from kiosk.simulation.disk import Death, Killed, Picture
 from kiosk.simulation.machines import ORG, SITE, ZONE, HubMachine, Kiosk
 from kiosk.storefile import open_checked
 from sync.hub.tables import opened
@@ -52,10 +52,13 @@ class Blanks:
     @classmethod
     def made(cls, folder: Path) -> Blanks:
         """As the programs themselves make them; takes a moment, and serves for many days."""
-        lock, _ = open_checked(folder / "kiosk.db", ORG, SITE)
+        kiosk, hub = folder / "blank-kiosk" / "data.db", folder / "blank-hub" / "data.db"
+        for path in (kiosk, hub):
+            path.parent.mkdir(exist_ok=True)
+        lock, _ = open_checked(kiosk, ORG, SITE)
         lock.close()
-        opened(folder / "hub.db").close()
-        return cls(Picture.of(folder / "kiosk.db"), Picture.of(folder / "hub.db"))
+        opened(hub).close()
+        return cls(Picture.of(kiosk), Picture.of(hub))
 
 
 class Scene:
@@ -65,7 +68,8 @@ class Scene:
         self.day = day
         self.loop = loop
         self.faults: dict[str, int] = {}
-        self.broken: list[str] = []  # promises of the hub that its death broke
+        self.broken: list[str] = []  # promises that were
+        loop.set_exception_handler(self._hear)
         self._blanks = blanks
         self._folder = folder
         self._directory: dict[tuple[str, str], object] = {}
@@ -109,7 +113,7 @@ class Scene:
             await hub.start(self._new_epoch(picture))
         elif left is not None:
             await hub.start(left)
-            self.broken += self._forgotten()
+            self.broken += self._forgotten() if hub.up else []
         self.publish()
 
     def restart_kiosk(self, kiosk: Kiosk) -> None:
@@ -122,9 +126,14 @@ class Scene:
     def close(self) -> None:
         """End everything and close all files."""
         for machine in (self.hub, *self.kiosks):
-            if machine.up:
-                machine.kill(Death.KILL)
-                machine.bury()
+            machine.kill(Death.KILL)
+            machine.bury()
+
+    def _hear(self, _: object, context: dict[str, Any]) -> None:
+        """What the loop says of a callback or a task that failed with nobody waiting for it."""
+        error = context.get("exception")
+        if not isinstance(error, Killed):
+            self.broken.append(f"{context['message']}: {error!r}")
 
     def _forgotten(self) -> list[str]:
         """What kiosks were told is kept, and a hub that lost no disk does not hold."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _1970 = 3 * 3600 * NS
 _2038 = (2**31) * NS
 _EVERY = 150.0  # seconds between two faults, on average
+_DYING = 0.1  # seconds in which whoever has burned has surely fallen
 _FUSE = 40  # writes at most until a death that was ordered for some write
 _AT_THE_DOOR = 6  # the same for one that was ordered for the moment somebody is at the door
 _LONGEST_FUSE = 120.0  # seconds; if nobody writes it comes all the same
@@ -40,39 +41,31 @@ class Trouble:
         self._works: list[asyncio.Task[None]] = []
         for machine in (scene.hub, *scene.kiosks):
             machine.died = self._died
+        self.kinds = self._kinds()
 
     def plan(self) -> None:
         """Put the day's faults on the calendar: of every seed's own choice of kinds."""
         scene, chance = self._scene, self._chance
-        kinds = {
-            "line_cut": (self._cut, 6),
-            "line_stalled": (self._stall, 5),
-            "line_down": (self._down, 5),
-            "line_slow": (self._slow, 2),
-            "kiosk_killed": (lambda: self._kill(self._kiosk(), Death.KILL), 4),
-            "kiosk_power": (lambda: self._kill(self._kiosk(), Death.POWER), 5),
-            "hub_killed": (lambda: self._kill(scene.hub, Death.KILL), 3),
-            "hub_power": (lambda: self._kill(scene.hub, Death.POWER), 3),
-            "hub_backup": (self._back_up, 4),
-            "hub_restored": (self._restore, 3),
-            "hub_untrusted": (self._untrust, 2),
-            "clock_jump": (self._jump, 3),
-            "disk_refused": (self._refuse, 3),
-        }
-        chosen = {name: kind for name, kind in kinds.items() if chance.random() < 0.75}
+        chosen = [name for name in self.kinds if chance.random() < 0.75]
+        weights = [self.kinds[name][1] for name in chosen]
         end = scene.day.hours * 3600
         at = chance.expovariate(1 / _EVERY)
         while chosen and at < end:
-            name = chance.choices(list(chosen), [weight for _, weight in chosen.values()])[0]
-            scene.loop.call_at(at, self._strike, name, chosen[name][0])
+            scene.loop.call_at(at, self.strike, chance.choices(chosen, weights)[0])
             at += chance.expovariate(1 / _EVERY)
         for kiosk in scene.kiosks:
             kiosk.clock.restart(f"{kiosk.name}-boot-0", self._drift())
+
+    def strike(self, name: str) -> None:
+        """Let something of this kind go wrong now, if it can; and count it."""
+        if not self._over and self.kinds[name][0]():
+            self._scene.count(name)
 
     async def heal(self) -> None:
         """End all faults: everything is on, and every line is up."""
         self._over = True
         scene = self._scene
+        await asyncio.sleep(_DYING)
         await asyncio.gather(*self._works)
         scene.hub.clock.trusted = True
         scene.hub.clock.jump(scene.hub.clock.truth())
@@ -87,9 +80,24 @@ class Trouble:
 
     # -- the faults --------------------------------------------------------------------------------
 
-    def _strike(self, name: str, fault: Callable[[], bool]) -> None:
-        if not self._over and fault():
-            self._scene.count(name)
+    def _kinds(self) -> dict[str, tuple[Callable[[], bool], int]]:
+        """By name: what does it (and says whether it did), and how often it is chosen."""
+        hub = self._scene.hub
+        return {
+            "line_cut": (self._cut, 6),
+            "line_stalled": (self._stall, 5),
+            "line_down": (self._down, 5),
+            "line_slow": (self._slow, 2),
+            "kiosk_killed": (lambda: self._kill(self._kiosk(), Death.KILL), 4),
+            "kiosk_power": (lambda: self._kill(self._kiosk(), Death.POWER), 5),
+            "hub_killed": (lambda: self._kill(hub, Death.KILL), 3),
+            "hub_power": (lambda: self._kill(hub, Death.POWER), 3),
+            "hub_backup": (self._back_up, 4),
+            "hub_restored": (self._restore, 3),
+            "hub_untrusted": (self._untrust, 2),
+            "clock_jump": (self._jump, 3),
+            "disk_refused": (self._refuse, 3),
+        }
 
     def _kiosk(self) -> Kiosk:
         return self._chance.choice(self._scene.kiosks)

@@ -134,10 +134,12 @@ def _rooms(verdict: Verdict, log: list[Held]) -> None:
 
 
 def _chains(verdict: Verdict, log: list[Held], scene: Scene) -> None:
-    """Every kiosk's own events: gapless, chained, and of the bytes that were hashed."""
+    """Every kiosk's own events: gapless, chained, of the bytes that were hashed, in one life."""
     for kiosk in scene.kiosks:
         who = kiosk.store.identity
         own = sorted((h.event for h in log if h.event.device == who.device), key=lambda e: e.kseq)
+        if {event.incarnation for event in own} > {who.incarnation}:
+            verdict.diverged.append(f"{kiosk.name} began a new incarnation")
         prev = ""
         for place, event in enumerate(own, 1):
             if event.kseq != place or event.prev != prev or event_hash(event) != event.hash:

@@ -16,7 +16,7 @@ from kiosk.storefile import connect
 from sync.client.downloads import Downloads
 from sync.client.exchange import Exchange
 
-SEEDS = 30
+SEEDS = 20
 FAULTS = {
     "clock_1970",
     "clock_2038",
@@ -128,5 +128,4 @@ def test_what_is_broken_is_found(stage, monkeypatch, owner, name, broken, what):
     target = f"{owner}.{name}" if isinstance(owner, str) else owner
     monkeypatch.setattr(*((target,) if isinstance(owner, str) else (target, name)), broken)
     reports = (stage.play(Day(seed)).report for seed in range(1, 60))
-    found = next(report for report in reports if not report.good)
-    assert getattr(found, what) > 0
+    assert any(getattr(report, what) for report in reports)

@@ -100,6 +100,6 @@ def test_without_waiting_for_the_disk_commits_are_lost(tmp_path):
 
 
 def test_a_picture_is_what_was_taken(tmp_path):
-    Picture(b"main", b"log").put(tmp_path / "p" / "x.db")
+    Picture(b"main", b"log", {"a.key": b"secret"}).put(tmp_path / "p" / "x.db")
     again = Picture.of(tmp_path / "p" / "x.db")
-    assert (again.main, again.log) == (b"main", b"log")
+    assert (again.main, again.log, again.beside) == (b"main", b"log", {"a.key": b"secret"})
