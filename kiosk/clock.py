@@ -16,6 +16,9 @@ NS = 1_000_000_000
 # A quartz oscillator may drift this much between two contacts with the hub (100 ppm).
 DRIFT_PER_NS = 1e-4
 
+# 2025-01-01 UTC, before this program was written: nothing that it recorded is older.
+EARLIEST = 1_735_689_600 * NS
+
 _STA_UNSYNC = 0x0040  # adjtimex(2): the kernel does not believe its clock
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -110,6 +113,26 @@ class HubClock:
 
     def synced(self) -> bool:
         return self._anchor is not None or self._clock.synced()
+
+
+def bounds(
+    boot: str, ticks: int, floor: int, anchors: Iterable[Anchor], received: int
+) -> tuple[int, int]:
+    """The interval (low, high; UTC ns) of an event of a boot in which no hub was heard.
+
+    `floor` is the latest time that the device had heard before, so the boot began after it. An
+    anchor later than that is of a later boot, so the event is older than that boot. `received` is
+    when the hub got it. Nothing of the machine's own wall clock goes into this.
+    """
+    running = int(max(ticks, 0) * (1 - DRIFT_PER_NS))
+    low = max(floor, EARLIEST) + running
+    high = received
+    for anchor in anchors:
+        if anchor.boot != boot and anchor.hub > floor:
+            began = anchor.hub - anchor.ticks
+            slack = anchor.round_trip // 2 + int(abs(anchor.ticks) * DRIFT_PER_NS)
+            high = min(high, began + slack)
+    return min(low, high), high
 
 
 def effective(

@@ -59,7 +59,7 @@ _STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
 _TOUCHED = """
 SELECT DISTINCT e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
 WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL AND (
-    e.kind IN ('override', 'retract') OR e.kind IN ('check_in', 'check_out')
+    e.kind IN ('override', 'retract') OR e.kind IN ('check_in', 'check_out', 'visitor')
     AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL))
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
@@ -103,6 +103,7 @@ class Ledger:
         self._head = decode_event(last[1]).hash if last else ""
         anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
         self._anchor = next((Anchor(*row) for row in anchors), None)
+        self._floor: int = connection.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
         records = connection.execute("SELECT value FROM directory WHERE record = 'session'")
         self._sessions = {s.id: s for s in (_SESSION.decode(row[0]) for row in records)}
 
@@ -155,6 +156,8 @@ class Ledger:
                 by=draft.by,
                 saw=self._saw(draft) if draft.saw is None else draft.saw,
                 data=draft.data,
+                # Once this boot has an anchor, that says it better.
+                floor=0 if self._anchor else self._floor,
                 prev=self._head,
             )
         )
@@ -181,7 +184,9 @@ class Ledger:
         touched: Touched,
         interval: tuple[int, int] | None = None,
     ) -> int:
-        low, high = interval or effective(event.wall, event.boot, event.ticks, self._anchor)
+        # The best guess until the hub has stamped it: many machines wake up in the past.
+        wall = event.wall if event.synced else max(event.wall, event.floor)
+        low, high = interval or effective(wall, event.boot, event.ticks, self._anchor)
         cursor = self._db.execute(
             "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, wall, low,"
             " high, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -457,6 +462,7 @@ class Ledger:
                 return
         if anchor.boot == self._clock.boot:
             self._anchor = anchor
+        self._floor = max(self._floor, anchor.hub)
         self._db.execute(
             "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
             (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from kiosk.clock import DRIFT_PER_NS, Anchor, effective
+from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective
 from kiosk.model import Event, decode_event, event_hash
 from sync.protocol import MAX_EVENT
 from sync.signing import signed_by
@@ -164,14 +164,26 @@ def authentic(body: bytes, event: Event) -> bool:
     return event_hash(event) == event.hash
 
 
-def interval(event: Event, anchors: Sequence[Anchor], received: int) -> tuple[int, int]:
-    """When the event happened (UTC ns, low and high), by the anchor that says it best."""
+def interval(
+    event: Event, anchors: Sequence[Anchor], received: int, *, trusted: bool = True
+) -> tuple[int, int]:
+    """When the event happened (UTC ns, low and high), by the anchor of its boot that says it best.
+
+    Without one: by a wall clock that the kernel called synchronised, as far as that can be; else
+    between what is known before and after that boot. If the hub's own time is not `trusted`, there
+    is nothing to hold the wall clock against.
+    """
     mine = [anchor for anchor in anchors if anchor.boot == event.boot]
     best = mine[0] if mine else None
     if len(mine) > 1:
         best = min(
             mine, key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS
         )
+    if best is None and trusted:
+        low, high = bounds(event.boot, event.ticks, event.floor, anchors, received)
+        if event.synced and low <= event.wall <= high:
+            return event.wall, event.wall
+        return low, high
     low, high = effective(event.wall, event.boot, event.ticks, best, received)
     return (low, high) if low >= 0 else (0, max(high, 0))
 

@@ -27,6 +27,7 @@ from kiosk.model import (
     sealed,
     uuid7,
 )
+from sync.hub.houseclock import HouseClock
 from sync.hub.judge import Place, Rejected, Trace, interval, judge, place_of, places
 from sync.hub.tables import OFFSET_BITS, opened
 from sync.protocol import Judged
@@ -124,10 +125,11 @@ class Log:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         """Open or make the log at `path`; raises `LogError` if that cannot be done."""
-        self._clock = clock
+        self.clock = self._clock = HouseClock(clock)
         self._db = self._opened(path)
         self._now = _Transaction()
         self._forget()
+        self.clock.learn(self._meta["confirmed"])
         self.epoch: str = self._meta["epoch"]
         self.device: str = self._meta["device"]
         self.incarnation: str = self._meta["incarnation"]
@@ -215,6 +217,11 @@ class Log:
             made += 1
         return made
 
+    def confirm_time(self, wall: int) -> None:
+        """Staff say that it is `wall` (UTC ns) now: good until this machine's next boot."""
+        note = self.clock.confirm(wall)
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'confirmed'", (note,))
+
     def welcome(self, org: str, site: str) -> None:
         """Remember that a kiosk of this site has been here."""
         self._db.execute("INSERT OR IGNORE INTO site VALUES (?, ?)", (org, site))
@@ -282,7 +289,8 @@ class Log:
         room = self._room(event.room)
         room.head = offset = room.head + 1
         received = self._received()
-        low, high = interval(event, submission.anchors, received)
+        trusted = self._clock.synced()
+        low, high = interval(event, submission.anchors, received, trusted=trusted)
         rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
             Envelope(self.epoch, offset, received, low, high, code=code, rank=rank)

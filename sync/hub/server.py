@@ -134,7 +134,7 @@ class Hub:
         observe = metrics.commits.observe
         writer = self._writer_type(self._log, loop, rooms.publish, observe)
         access = Access(self._token)
-        self._core = Core(access, self._clock, writer, pages, rooms, metrics)
+        self._core = Core(access, self._log.clock, writer, pages, rooms, metrics)
 
     def _routes(self) -> list[Route]:
         status = Status(self._core)
