@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,9 @@ from drivers.packets import Packet, PacketKind, encode
 from drivers.profiles import PROFILES
 from drivers.zfm import ZfmSensor
 
-DEADLINE, SYNC = 0.1, 0.1
+DEADLINE, SYNC = 0.12, 0.1
+# The emulator makes 288 packets of an image before it says a word.
+IMAGE_DEADLINE = 0.4
 TIMING = LinkTiming(gap=0.03, quiet=0.02, settle=0.2)
 # A change whose answer is lost is read back under both settings, each after a quiet line.
 READ_BACK = 1.5
@@ -32,6 +35,7 @@ OTHER_SHAPE = encode(Packet(PacketKind.ACK, bytes(60)))
 def hurry(monkeypatch):
     for instruction in list(commands.DEADLINES):
         monkeypatch.setitem(commands.DEADLINES, instruction, DEADLINE)
+    monkeypatch.setitem(commands.DEADLINES, p.UP_IMAGE, IMAGE_DEADLINE)
     monkeypatch.setattr(commands, "DEADLINE", DEADLINE)
     monkeypatch.setattr(commands, "SEARCH_FLOOR", DEADLINE)
     monkeypatch.setattr(commands, "SEARCH_EACH", 0.0)
@@ -89,7 +93,7 @@ FAULTS = {
     "cut 1": (Mishap(cut=1), errors.ResponseTimeout),
     "cut 9": (Mishap(cut=9), errors.ResponseTimeout),
     "cut 11": (Mishap(cut=11), errors.ResponseTimeout),
-    "late": (Mishap(delay=DEADLINE + 0.03), errors.ResponseTimeout),
+    "late": (Mishap(delay=1.0), errors.ResponseTimeout),
     "checksum": (Mishap(bad_checksum=True), errors.ChecksumError),
     "address": (Mishap(address=0x12345678), errors.UnexpectedReply),
     "length": (Mishap(silent=True, noise=BAD_LENGTH), errors.FrameError),
@@ -144,7 +148,8 @@ def test_it_ends_in_time_with_its_own_error_and_the_next_command_works(
     mishap, expected = FAULTS[fault]
     with Emulator(profile, tmp_path / "sensor", seed=3) as emulator, opened(emulator) as sensor:
         sent = emulator.history.count(instruction)
-        emulator.inject(Mishap(**{**fields(mishap), "instruction": instruction}))
+        delay = mishap.delay and commands.deadline_of(instruction, 0) + 0.03
+        emulator.inject(replace(mishap, instruction=instruction, delay=delay))
         started = time.monotonic()
         raised = outcome(command, sensor)
         took = time.monotonic() - started
@@ -178,7 +183,7 @@ def test_unplugged_in_mid_reply_it_says_so_at_once_and_the_next_sensor_works(
             emulator.unplug_mid_reply(5, instruction)
             started = time.monotonic()
             assert type(outcome(command, sensor)) is errors.Disconnected
-            assert time.monotonic() - started < DEADLINE + 0.4
+            assert time.monotonic() - started < commands.deadline_of(instruction, 0) + 0.4
             assert type(outcome(lambda s: s.readImage(), sensor)) is errors.Disconnected
         emulator.replug()
         told = {"SetBaud": {"baudRate": 115_200}, "SetAdder": {"address": 0x01020304}}
@@ -241,10 +246,6 @@ def forgiven(name, fault):
         return True
     said_no = FAULTS[fault][1] in {errors.PasswordRequired, errors.FlashError, errors.Refused}
     return name in READ_BACKS and (name.startswith("Set") or not said_no)
-
-
-def fields(mishap):
-    return {name: getattr(mishap, name) for name in mishap.__dataclass_fields__}
 
 
 def outcome(command, sensor):
