@@ -18,7 +18,7 @@ from kiosk import enrolment, verification
 from kiosk.consent import has_consent
 from kiosk.control import SOCKET, ControlServer
 from kiosk.errors import KioskError
-from kiosk.loader import RosterLoader, SensorCache
+from kiosk.loader import QUIET, RosterLoader, SensorCache
 from kiosk.model import Author
 from kiosk.provision import bring_all, format_for, kept_for, same_format
 from kiosk.revocation import ordered, resume, withdrawn
@@ -63,8 +63,14 @@ class Keeper:
     """
 
     def __init__(
-        self, config: Config, store: Store, clock: Clock, emit: Callable[[ReaderEvent], None]
+        self,
+        config: Config,
+        store: Store,
+        clock: Clock,
+        emit: Callable[[ReaderEvent], None],
+        quiet: float = QUIET,
     ) -> None:
+        """`quiet` is how many seconds nobody must have been at the door before work of its own."""
         self._store = store
         self._clock = clock
         self._language = config.screen.language
@@ -80,7 +86,7 @@ class Keeper:
         self._loader: RosterLoader | None = None
         if self._templates is not None and self._backup and config.templates.roster_cache:
             self._cache = SensorCache(store, clock, self._table, self._templates)
-            self._loader = RosterLoader(self._change_one)
+            self._loader = RosterLoader(self._change_one, quiet)
         self._control = ControlServer(config.directory / SOCKET, store, self)
         self._listeners: list[Callable[[], None]] = []
         # Replaced as a whole on the sensor's thread, read on any other.

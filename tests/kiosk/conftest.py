@@ -14,7 +14,7 @@ from kiosk.store import Store
 from kiosk.templates import TemplateStore
 from kiosk.vault import KeyRing
 from tests.fakes import FakeClock
-from tests.kiosk.keeping import Heard, settings
+from tests.kiosk.keeping import QUIET, Heard, settings
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def keepers(store, clock, tmp_path, heard):
     running = []
 
     def start(watch=lambda: None, **how):
-        keeper = Keeper(settings(tmp_path, **how), store, clock, heard)
+        keeper = Keeper(settings(tmp_path, **how), store, clock, heard, QUIET)
         keeper.on_library(watch)
         running.append(keeper)
         keeper.start()

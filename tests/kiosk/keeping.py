@@ -7,6 +7,7 @@ import queue
 from kiosk.config import Config, Sensor, Storage, Templates
 
 PATIENCE = 20
+QUIET = 0.1  # seconds
 
 
 class Heard:
