@@ -33,16 +33,16 @@ class Desk(Protocol):
         """Call back with each new state and with changed or new rows; returns what ends it."""
 
     def enter_code(self, code: str) -> None:
-        """Check in by code; the answer arrives as an outcome."""
+        """Check in by code; the answer arrives as a claim or an outcome."""
 
     def badge(self, token: str) -> None:
-        """Check in by badge; the answer arrives as an outcome."""
+        """Check in by badge; the answer arrives as a claim or an outcome."""
 
     def not_you(self) -> None:
         """Undo an acceptance; on already-in, call staff."""
 
     def dismiss(self) -> None:
-        """Back to idle."""
+        """Back to idle, without what was claimed."""
 
     def try_now(self) -> None:
         """Try the line to the hub at once."""
