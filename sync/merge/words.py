@@ -33,7 +33,7 @@ SENTENCES = {
     "time_contradicted_batch": "The hub gave two times for what {device} recorded of {people},"
     " and they exclude each other: {time}.",
     "two_places": "{person} was seen {time} at {devices}, which are too far apart for that."
-    " One of them may have taken somebody else for {person}.",
+    " At one of them it may have been somebody else.",
     "after_close": "{person} came in at {device}, {time}, after the session was closed; {device}"
     " did not know that. Shown as {status}.",
     "after_close_batch": "{device} did not know that {session} was closed: {people} came in there"

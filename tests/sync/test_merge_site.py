@@ -1,0 +1,750 @@
+"""Histories of a site, each worked out by hand: rows, sessions, items and the words for them."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kiosk.model import Flag, Human, Presence, ReviewItem, Status
+from sync.merge import Names, Terms, explain, fold_row, saw_for_scan
+from sync.merge.items import item_id
+from tests.sync.histories import (
+    ADA,
+    DOOR,
+    HUB,
+    INES,
+    LATE,
+    MINUTE,
+    NAMES,
+    NINE,
+    OLU,
+    TAKER,
+    Log,
+    at,
+    told,
+    words,
+)
+
+ON_THE_DAY = "on 27 March 2026"
+
+
+@pytest.fixture
+def log():
+    return Log().directory()
+
+
+def ann(state):
+    return state.rows["class", "ann"]
+
+
+def bob(state):
+    return state.rows["class", "bob"]
+
+
+# -- closing and reopening -------------------------------------------------------------------------
+
+
+def test_closing_makes_absent_whoever_is_still_expected_and_nobody_else(log):
+    log.scan("c", "a", 0)
+    log.closed("x", "a", 60)
+    state = told(log)
+    assert (ann(state).status, bob(state).status) == (Status.PRESENT, Status.ABSENT)
+    assert state.sessions["class"].closed == at(60)
+    assert state.sessions["class"].decisions == ("x",)
+    assert words(state) == []
+
+
+def test_while_the_session_is_open_nobody_is_absent(log):
+    state = told(log)
+    assert state.rows == {}
+    assert state.sessions["class"].is_open
+
+
+def test_closing_without_a_roster_makes_absent_every_active_member():
+    log = Log().directory(roster=None)
+    log.record("d-cy", "person", "cy", 1, {"id": "cy", "first_name": "Cy", "active": False})
+    log.write("v", "visitor", "a", 1, person="v-1", name="Vera")
+    log.closed("x", "a", 60)
+    state = told(log)
+    assert {person: row.status for (_, person), row in state.rows.items()} == {
+        "ann": Status.ABSENT,
+        "bob": Status.ABSENT,
+        "v-1": Status.PRESENT,
+    }
+
+
+def test_close_against_an_offline_kiosk_that_had_let_somebody_in_before(log):
+    log.closed("x", "t", 60)
+    log.scan("c", "a", 20)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.LATE, ())
+    assert words(state) == []
+
+
+def test_close_against_an_offline_kiosk_that_lets_people_in_afterwards(log):
+    log.closed("x", "t", 60)
+    log.scan("c1", "a", 65)
+    log.scan("c2", "a", 70, person="bob")
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.LATE, (Flag.AFTER_CLOSE,))
+    (item,) = state.waiting
+    assert (item.human, item.device, item.people) == (Human.BATCH, "a", ("ann", "bob"))
+    assert item.ids == ("c1", "c2")
+    assert words(state) == [
+        (
+            "Front door did not know that Yoga was closed: 2 people came in there afterwards,"
+            f" between 10:05 {ON_THE_DAY} and 10:10 {ON_THE_DAY}. They count as having come."
+        )
+    ]
+
+
+def test_two_offline_kiosks_after_a_close_are_two_items(log):
+    log.closed("x", "t", 60)
+    log.scan("c1", "a", 65)
+    log.scan("c2", "b", 70, person="bob")
+    assert sorted(item.device for item in told(log).waiting) == ["a", "b"]
+
+
+def test_a_kiosk_that_knew_of_the_close_let_somebody_in_on_purpose(log):
+    log.closed("x", "a", 60)
+    log.scan("c", "a", 65)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.LATE, (Flag.AFTER_CLOSE,))
+    assert state.waiting[0].human is Human.INFORMED
+    assert words(state) == [
+        (
+            f"Ann A. came in at Front door, at 10:05 {ON_THE_DAY}, after the session was closed,"
+            " and Front door knew that. Shown as late."
+        )
+    ]
+
+
+def test_a_scan_names_the_close_that_its_kiosk_had_heard_of(log):
+    log.closed("x", "t", 60)
+    heads = told(log).sessions["class"].heads
+    log.scan("c", "a", 65, saw=saw_for_scan(None, heads))
+    assert told(log).waiting[0].human is Human.INFORMED
+
+
+def test_a_check_in_that_may_have_begun_before_the_close_counts_without_a_word(log):
+    log.closed("x", "t", 60)
+    log.scan("c", "a", 55, width=10)
+    assert ann(told(log)).flags == ()
+
+
+def test_a_close_that_knew_the_check_in_leaves_it_whatever_the_clocks_say(log):
+    log.scan("c", "a", 70)
+    log.closed("x", "a", 60)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.LATE, ())
+
+
+def test_close_and_reopen_that_did_not_know_of_each_other_leave_it_open(log):
+    log.closed("x1", "a", 50)
+    log.reopened("o", "b", 55, "x1", by=OLU)
+    log.closed("x2", "c", 56, "x1")
+    state = told(log)
+    assert state.sessions["class"].is_open
+    assert state.sessions["class"].heads == ("o", "x2")
+    assert bob_is_not_there(state)
+    assert state.waiting[0].human is Human.INFORMED
+    assert words(state) == [
+        (
+            "Yoga was closed and reopened by people who did not know of each other:"
+            " Olu reopened it and Ines closed it. It is open."
+        )
+    ]
+
+
+def bob_is_not_there(state):
+    return ("class", "bob") not in state.rows
+
+
+def test_a_close_that_knew_the_reopening_closes_again(log):
+    log.closed("x1", "a", 50)
+    log.reopened("o", "b", 55, "x1")
+    log.closed("x2", "c", 60, "x1", "o")
+    state = told(log)
+    assert state.sessions["class"].closed == at(60)
+    assert bob(state).status is Status.ABSENT
+
+
+def test_of_two_closes_the_later_one_counts(log):
+    log.closed("x1", "a", 50)
+    log.closed("x2", "t", 60)
+    log.scan("c", "b", 55)
+    state = told(log)
+    assert (state.sessions["class"].closed, ann(state).flags) == (at(60), ())
+
+
+def test_undoing_a_close_opens_the_session_again(log):
+    log.closed("x", "a", 50)
+    log.undo("u", "a", "x", person=None)
+    assert told(log).sessions["class"].is_open
+
+
+def test_a_lower_rank_does_not_undo_a_close(log):
+    log.closed("x", "a", 50, by=INES)
+    log.undo("u", "b", "x", by=TAKER, person=None)
+    assert not told(log).sessions["class"].is_open
+
+
+def test_a_quarantined_close_closes_nothing_and_is_shown(log):
+    log.closed("x", "a", 50, by=TAKER, verdict="quarantined", code="rank")
+    state = told(log)
+    assert state.sessions.keys() == {"class"}
+    assert state.sessions["class"].is_open
+    assert words(state) == [
+        (
+            "An entry of Front door (closing, by Tess) was set apart: its author may not decide"
+            " that. It is kept and does not count."
+        )
+    ]
+
+
+def test_an_override_stands_in_a_closed_session(log):
+    log.says("o", "a", "excused", person="bob")
+    log.closed("x", "a", 60)
+    assert bob(told(log)).status is Status.EXCUSED
+
+
+def test_an_absence_that_did_not_know_a_scan_after_the_close_asks_both_questions(log):
+    log.closed("x", "t", 60)
+    log.says("o", "t", "absent")
+    log.scan("c", "a", 65)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (
+        Status.LATE,
+        (Flag.SCAN_UNSEEN, Flag.AFTER_CLOSE),
+    )
+    assert {item.human for item in state.waiting} == {Human.YES, Human.BATCH}
+
+
+def test_who_only_checked_out_is_absent_from_a_closed_session(log):
+    log.out("x", "a", 20)
+    log.closed("z", "a", 60)
+    row = ann(told(log))
+    assert (row.status, row.presence, row.departure) == (Status.ABSENT, Presence.LEFT, None)
+
+
+# -- review items ----------------------------------------------------------------------------------
+
+
+def disputed(log):
+    log.scan("c", "a", 2)
+    log.says("o", "t", "absent")
+    return log
+
+
+def test_a_scan_that_the_instructor_did_not_know_of_asks_for_a_decision(log):
+    state = told(disputed(log))
+    (item,) = state.waiting
+    assert (item.kind, item.human, item.ids) == (Flag.SCAN_UNSEEN, Human.YES, ("c", "o"))
+    assert item.id == item_id(Flag.SCAN_UNSEEN, ("class", "ann"), ("c", "o"))
+    assert words(state) == [
+        (
+            "Ines marked Ann A. absent without knowing that Ann A. came in at Front door, at 09:02"
+            f" {ON_THE_DAY}. Shown as present until somebody decides again."
+        )
+    ]
+
+
+def test_deciding_again_in_sight_of_all_ends_the_question(log):
+    disputed(log).says("o2", "t", "absent", "c", "o")
+    state = told(log)
+    assert (ann(state).status, state.waiting) == (Status.ABSENT, [])
+
+
+def test_a_resolve_acknowledges_and_settles_no_status(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r", "t", item)
+    state = told(log)
+    assert (state.waiting, state.items[item].resolved) == ([], ("r",))
+    assert (ann(state).status, ann(state).flags) == (Status.PRESENT, (Flag.SCAN_UNSEEN,))
+
+
+def test_two_resolves_race_and_both_are_right(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r2", "t", item)
+    log.resolved("r1", "b", item, by=OLU)
+    assert told(log).items[item].resolved == ("r1", "r2")
+
+
+def test_a_resolve_that_arrives_before_its_item(log):
+    item = told(disputed(Log().directory())).waiting[0].id
+    log.resolved("r", "t", item)
+    assert told(log).items == {}
+    disputed(log)
+    assert told(log).waiting == []
+
+
+def test_new_evidence_makes_a_new_item(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r", "t", item)
+    log.scan("c2", "b", 5)
+    state = told(log)
+    assert [i.ids for i in state.waiting] == [("c", "c2", "o")]
+    assert item not in state.items
+
+
+def test_a_resolve_of_an_item_that_later_vanishes_does_no_harm(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r", "t", item)
+    log.undo("u", "t", "o")
+    state = told(log)
+    assert (state.items, ann(state).flags) == ({}, ())
+
+
+def test_a_resolve_taken_back_makes_the_item_wait_again(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r", "t", item)
+    log.undo("u", "t", "r", person=None)
+    assert [i.id for i in told(log).waiting] == [item]
+
+
+def test_a_quarantined_resolve_acknowledges_nothing(log):
+    item = told(disputed(log)).waiting[0].id
+    log.resolved("r", "t", item, verdict="quarantined", code="revoked")
+    state = told(log)
+    assert item in {i.id for i in state.waiting}
+    assert (
+        "An entry of t (acknowledgement, by Ines) was set apart: its device was revoked."
+        " It is kept and does not count."
+    ) in words(state)
+
+
+def test_an_undone_override_cannot_be_redone_by_undoing_the_undo(log):
+    log.says("o1", "t", "excused")
+    log.says("o2", "t", "absent", "o1")
+    log.undo("u", "t", "o2", "o1", "o2")
+    log.undo("uu", "t", "u", "u", by=ADA)
+    state = told(log)
+    assert (ann(state).status, ann(state).winner) == (Status.EXCUSED, "o1")
+
+
+def test_an_outranked_decision_is_told_to_whom_it_was_taken_from(log):
+    log.says("o1", "a", "present", by=TAKER)
+    log.says("o2", "b", "absent", by=ADA)
+    state = told(log)
+    assert (ann(state).status, state.waiting[0].human) == (Status.ABSENT, Human.INFORMED)
+    assert words(state) == [
+        (
+            "Decisions on Ann A. were made without knowledge of each other: Tess said present and"
+            " Ada said absent. That of Ada has the higher rank. Shown as absent."
+        )
+    ]
+
+
+def test_two_instructors_who_disagree_are_both_shown(log):
+    log.says("o1", "a", "excused", by=OLU)
+    log.says("o2", "b", "late", by=INES)
+    state = told(log)
+    assert (ann(state).status, state.waiting[0].human) == (Status.LATE, Human.YES)
+    assert words(state) == [
+        (
+            "Decisions on Ann A. were made without knowledge of each other: Olu said excused and"
+            " Ines said late. Shown as late until somebody decides again."
+        )
+    ]
+
+
+def test_an_arrival_after_absence_is_explained_and_asks_nobody(log):
+    log.says("o", "t", "absent")
+    log.scan("c", "a", 12, saw=["o"])
+    state = told(log)
+    assert state.items.keys() - {item.id for item in state.waiting}
+    assert words(state) == []
+    (note,) = state.notes["class", "ann"]
+    assert explain(note, NAMES) == (
+        f"Ines marked Ann A. absent; Ann A. came in after that, at 09:12 {ON_THE_DAY}."
+        " Shown as late."
+    )
+
+
+# -- who is who ------------------------------------------------------------------------------------
+
+
+def test_a_person_merged_while_checked_in_is_one_who_is_inside(log):
+    log.scan("c1", "a", 0, person="ann-2")
+    log.scan("c2", "b", 5)
+    log.merged("m", "ann-2", "ann")
+    state = told(log)
+    assert state.aliases == {"ann-2": "ann"}
+    assert [(row.person, row.arrival) for row in state.rows.values()] == [("ann", at(0))]
+    assert words(state) == []
+
+
+def test_an_absence_of_the_one_id_did_not_know_a_scan_of_the_other(log):
+    log.says("o", "t", "absent")
+    log.scan("c", "a", 0, person="ann-2")
+    log.merged("m", "ann-2", "ann")
+    assert ann(told(log)).flags == (Flag.SCAN_UNSEEN,)
+
+
+def test_merges_in_a_chain_and_in_a_ring(log):
+    log.scan("c", "a", 0, person="x")
+    log.merged("m1", "x", "y")
+    log.merged("m2", "y", "ann")
+    assert told(log).aliases == {"x": "ann", "y": "ann"}
+    log.merged("m3", "ann", "x")
+    state = told(log)
+    assert state.aliases == {"x": "ann", "y": "ann"}
+    assert [row.person for row in state.rows.values()] == ["ann"]
+
+
+def test_a_merge_taken_back_parts_them_again(log):
+    log.scan("c1", "a", 0, person="bob")
+    log.scan("c2", "b", 5)
+    log.merged("m1", "bob", "ann")
+    assert told(log).rows.keys() == {("class", "ann")}
+    log.merged("m2", "bob", None, rev=2)
+    state = told(log)
+    assert (ann(state).arrival, bob(state).arrival) == (at(5), at(0))
+
+
+def test_a_merged_person_on_the_roster_is_absent_once(log):
+    log.merged("m", "bob", "ann")
+    log.closed("x", "a", 60)
+    assert [row.person for row in told(log).rows.values()] == ["ann"]
+
+
+def test_somebody_nobody_knows_is_let_in_and_asked_about(log):
+    log.scan("c", "a", 0, person="zoe")
+    state = told(log)
+    assert state.rows["class", "zoe"].status is Status.PRESENT
+    assert words(state) == [
+        "Somebody with the id zoe came to Yoga and is not in the directory. The entry is kept."
+    ]
+    log.record("d-zoe", "person", "zoe", 1, {"id": "zoe", "first_name": "Zoe"})
+    assert told(log).waiting == []
+
+
+def test_a_session_nobody_knows_takes_check_ins_and_is_asked_about(log):
+    log.scan("c", "a", 90, session="secret")
+    state = told(log)
+    assert state.rows["secret", "ann"].status is Status.PRESENT
+    assert words(state) == [
+        (
+            "1 person came to a session with the id secret that is not known here."
+            " The entries are kept."
+        )
+    ]
+
+
+def test_a_session_opened_at_a_door_is_known_until_the_hub_says_otherwise():
+    log = Log()
+    opened = {"id": "class", "title": "Yoga", "zone": "UTC", "starts": NINE, "ends": NINE + 1}
+    log.write("s", "session_opened", "a", person=None, **opened, late_at=NINE)
+    log.scan("c", "a", 5)
+    assert ann(told(log)).status is Status.LATE
+    log.record("d", "session", "class", 0, opened | {"late_at": None})
+    assert ann(told(log)).status is Status.PRESENT
+
+
+def test_a_visitor_walks_in_is_counted_and_leaves(log):
+    log.write("v", "visitor", "a", 3, person="v-1", name="Vera")
+    state = told(log)
+    row = state.rows["class", "v-1"]
+    assert (row.status, row.presence, row.method) == (Status.PRESENT, Presence.INSIDE, "visitor")
+    assert (state.people["v-1"].first_name, state.people["v-1"].kind) == ("Vera", "visitor")
+    assert words(state) == []
+    log.out("x", "b", 30, person="v-1")
+    assert told(log).rows["class", "v-1"].presence is Presence.LEFT
+
+
+def test_a_visitor_who_turns_out_to_be_a_member(log):
+    log.write("v", "visitor", "a", 3, person="v-1", name="Vera")
+    log.merged("m", "v-1", "ann")
+    row = ann(told(log))
+    assert (row.status, row.method) == (Status.PRESENT, "visitor")
+
+
+# -- policy ----------------------------------------------------------------------------------------
+
+
+def test_a_policy_moves_the_late_limit_for_all_also_for_the_past(log):
+    log.scan("c", "a", 12)
+    assert ann(told(log)).status is Status.LATE
+    log.record("p1", "policy", "site", 1, {"late_after": 10, "grace": 3})
+    assert ann(told(log)).status is Status.PRESENT
+    log.record("p2", "policy", "site", 2, {"late_after": 5})
+    assert ann(told(log)).status is Status.LATE
+
+
+def test_a_sessions_own_policy_stands_in_place_of_the_sites(log):
+    log.scan("c", "a", 12)
+    log.record("p1", "policy", "site", 1, {"late_after": 30})
+    log.record("p2", "policy", "class", 1, {"late_after": 11})
+    assert ann(told(log)).status is Status.LATE
+
+
+def test_the_highest_rev_of_a_policy_wins_then_the_greatest_id(log):
+    log.scan("c", "a", 12)
+    log.record("p9", "policy", "site", 4, {"late_after": 1})
+    log.record("p1", "policy", "site", 5, {"late_after": 1})
+    log.record("p2", "policy", "site", 5, {"late_after": 40})
+    assert ann(told(log)).status is Status.PRESENT
+
+
+def test_a_policy_that_cannot_be_read_leaves_the_one_before(log):
+    log.scan("c", "a", 12)
+    log.record("p1", "policy", "site", 1, {"late_after": 30})
+    log.record("p2", "policy", "site", 2, {"late_after": "soon"})
+    assert ann(told(log)).status is Status.PRESENT
+
+
+def test_more_people_inside_than_the_policy_allows(log):
+    log.record("p", "policy", "class", 1, {"capacity": 1})
+    log.scan("c1", "a", 0)
+    assert told(log).waiting == []
+    log.scan("c2", "a", 1, person="bob")
+    state = told(log)
+    assert state.sessions["class"].capacity == 1
+    assert words(state) == ["2 people are inside in Yoga; the limit is 1."]
+    log.out("x", "a", 5)
+    assert told(log).items == {}
+
+
+# -- two places ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def campus(log):
+    log.record("k-a", "device", "a", 1, {"place": "gym", "travel": {"pool": 20}})
+    log.record("k-b", "device", "b", 1, {"place": "gym"})
+    log.record("k-c", "device", "c", 1, {"place": "pool"})
+    return log
+
+
+def test_two_places_too_far_apart_to_be_true(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 15)
+    state = told(campus)
+    assert (ann(state).status, ann(state).flags) == (Status.PRESENT, (Flag.TWO_PLACES,))
+    assert (state.waiting[0].human, state.waiting[0].ids) == (Human.YES, ("c1", "c2"))
+    assert words(state) == [
+        (
+            f"Ann A. was seen between 09:00 {ON_THE_DAY} and 09:15 {ON_THE_DAY} at Front door and"
+            " Pool, which are too far apart for that. At one of them it may have been somebody"
+            " else."
+        )
+    ]
+
+
+def test_time_enough_between_two_places(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 20)
+    assert ann(told(campus)).flags == ()
+
+
+def test_an_uncertain_clock_speaks_for_the_person(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 5, width=16)
+    assert ann(told(campus)).flags == ()
+
+
+def test_two_kiosks_of_one_place_are_never_too_far_apart(campus):
+    campus.record("p", "policy", "site", 1, {"travel": 60})
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "b", 0)
+    assert ann(told(campus)).flags == ()
+
+
+def test_a_policy_says_how_long_the_way_is_at_least(campus):
+    campus.record("k-d", "device", "d", 1, {"place": "annexe"})
+    campus.record("p", "policy", "site", 1, {"travel": 5})
+    campus.scan("c1", "b", 0)
+    campus.scan("c2", "d", 4)
+    assert ann(told(campus)).flags == (Flag.TWO_PLACES,)
+
+
+def test_a_check_in_taken_back_was_nowhere(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 5)
+    campus.undo("u", "c", "c2", by=DOOR)
+    assert ann(told(campus)).flags == ()
+
+
+def test_a_kiosk_whose_place_is_not_known_is_never_too_far(campus):
+    campus.record("p", "policy", "site", 1, {"travel": 60})
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "elsewhere", 0)
+    assert ann(told(campus)).flags == ()
+
+
+# -- clocks, restores and clones -------------------------------------------------------------------
+
+
+def test_a_kiosk_that_did_not_know_the_time_is_one_item_for_all_who_came(log):
+    log.scan("c1", "a", -50, width=90)
+    log.scan("c2", "a", -49, width=90, person="bob")
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.PRESENT, (Flag.TIME_UNCERTAIN,))
+    assert (state.waiting[0].human, state.waiting[0].people) == (Human.BATCH, ("ann", "bob"))
+    assert words(state) == [
+        (
+            f"Front door was not sure of the time (between 08:10 {ON_THE_DAY} and"
+            f" 09:41 {ON_THE_DAY}) when 2 people came in; whether that was before 09:10"
+            f" {ON_THE_DAY} is not known. They have the benefit of the doubt."
+        )
+    ]
+
+
+def test_two_restores_with_renumbered_envelopes_alter_nothing(log):
+    disputed(log)
+    before = told(log)
+    first = list(log.entries)
+    for epoch in ("second", "third"):
+        for n, entry in enumerate(reversed(first)):
+            log.entries.append(restamped(entry, epoch, 1000 + n))
+    after = told(log)
+    assert (after.rows, after.items) == (before.rows, before.items)
+
+
+def restamped(entry, epoch, offset):
+    stamp = replace(entry.envelope, epoch=epoch, offset=offset, received=NINE + offset)
+    return replace(entry, envelope=stamp)
+
+
+def test_two_restores_that_contradict_each_other_about_the_time_say_so(log):
+    entry = log.scan("c", "a", 0)
+    low = NINE + 5 * MINUTE
+    stamp = replace(entry.envelope, epoch="second", received=NINE + 99, low=low, high=low)
+    log.entries.append(replace(entry, low=low, high=low, envelope=stamp))
+    state = told(log)
+    assert (ann(state).arrival, ann(state).flags) == (at(0, 5), (Flag.TIME_UNCERTAIN,))
+    assert words(state) == [
+        (
+            "The hub gave two times for what Front door recorded of 1 person, and they exclude each"
+            f" other: between 09:00 {ON_THE_DAY} and 09:05 {ON_THE_DAY}."
+        )
+    ]
+
+
+def test_a_cloned_disk_lets_people_in_and_decides_nothing(log):
+    log.scan("c0", "a", 0, kseq=1)
+    log.scan("c1", "a", 1, person="bob", kseq=2)
+    log.says("o1", "a", "absent", "c0", kseq=2)
+    log.says("o2", "a", "excused", "c0", person="bob", kseq=3)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.PRESENT, ())
+    assert (bob(state).status, bob(state).flags) == (Status.PRESENT, (Flag.FORKED,))
+    assert words(state) == [
+        (
+            "An entry of Front door about Ann A. (decision, by Ines) was set apart: two disks write"
+            " in the name of its device. It is kept and does not count."
+        ),
+        (
+            "An entry of Front door about Bob B. (decision, by Ines) was set apart: two disks write"
+            " in the name of its device. It is kept and does not count."
+        ),
+        (
+            "Front door has a double: from its entry 2 on, two disks write in its name. Check-ins"
+            " of both count, decisions of neither. Pair one of them anew."
+        ),
+    ]
+    (note,) = [n for n in state.notes["class", "bob"] if n.kind == Flag.FORKED]
+    assert explain(note, NAMES) == (
+        f"Front door, where Bob B. was seen at 09:01 {ON_THE_DAY}, has a double that writes in its"
+        " name. What it saw counts."
+    )
+
+
+def test_two_copies_of_a_disk_do_not_know_what_the_other_saw(log):
+    log.scan("c0", "a", 0, person="bob", kseq=1)
+    log.scan("c1", "a", 5, width=20, kseq=2)
+    log.out("x1", "a", 1, person="bob", kseq=2)
+    log.out("x2", "a", 10, width=20, kseq=3)
+    assert ann(told(log)).presence is Presence.INSIDE
+
+
+def test_a_fork_that_the_hub_found_is_shown_before_the_double_is_here(log):
+    log.scan("c", "a", 0, code="fork")
+    assert ann(told(log)).flags == (Flag.FORKED,)
+
+
+def test_nobody_forks_another_by_entries_that_were_found_forged(log):
+    log.says("o", "a", "absent", kseq=1)
+    log.scan("forged", "a", 1, kseq=1, verdict="quarantined", code="signature")
+    state = told(log)
+    assert ann(state).status is Status.ABSENT
+    assert words(state) == [
+        (
+            "An entry of Front door about Ann A. (check-in, by Front door) was set apart: its"
+            " signature is not the device's. It is kept and does not count."
+        )
+    ]
+
+
+def test_a_hub_that_a_restore_made_repeat_its_count_still_keeps_the_directory(log):
+    log.write("h1", "directory", "hub", by=HUB, kseq=50, session=None, person=None)
+    log.record("d-zoe", "person", "zoe", 1, {"id": "zoe", "first_name": "Zoe"})
+    log.entries[-1] = at_kseq(log.entries[-1], 50)
+    assert "zoe" in told(log).people
+
+
+def at_kseq(entry, kseq):
+    return replace(entry, event=replace(entry.event, kseq=kseq))
+
+
+def test_late_is_late_across_midnight_and_the_night_the_clocks_change():
+    # Two in the morning of 29 March 2026 does not exist in London: 00:59 UTC is followed by 02:00.
+    starts = 1_774_745_400_000_000_000  # 00:50 UTC on the 29th
+    log = Log()
+    value = {"id": "class", "title": "Night", "zone": "Europe/London"}
+    times = {"starts": starts, "ends": starts + 60 * MINUTE, "late_at": starts + 20 * MINUTE}
+    log.record("d", "session", "class", 1, value | times)
+    log.record("d-ann", "person", "ann", 1, {"id": "ann", "first_name": "Ann"})
+    minutes = (starts - NINE) / MINUTE
+    log.scan("c", "a", minutes + 15, width=10)
+    state = told(log)
+    assert (ann(state).status, ann(state).flags) == (Status.PRESENT, (Flag.TIME_UNCERTAIN,))
+    (note,) = state.notes["class", "ann"]
+    assert explain(note, NAMES) == (
+        "Ann A. came in between 02:05 on 29 March 2026 and 02:15 on 29 March 2026 by the clock of"
+        " Front door, which is not sure enough to say whether that was before 02:10 on"
+        " 29 March 2026. Shown as present."
+    )
+
+
+# -- toggling doors --------------------------------------------------------------------------------
+
+
+def test_two_toggling_doors_pressed_at_one_instant_leave_the_person_inside(log):
+    log.scan("p1", "a", 5, direction="auto")
+    log.scan("p2", "b", 5, direction="auto")
+    state = told(log)
+    assert (ann(state).presence, ann(state).status) == (Presence.INSIDE, Status.PRESENT)
+
+
+def test_a_toggling_door_that_was_offline_comes_in_between(log):
+    log.scan("p1", "a", 0, direction="auto")
+    log.scan("p3", "a", 20, direction="auto")
+    assert ann(told(log)).presence is Presence.LEFT
+    log.scan("p2", "b", 10, direction="auto")
+    assert ann(told(log)).presence is Presence.INSIDE
+
+
+# -- what is offered to others ---------------------------------------------------------------------
+
+
+def test_a_row_is_folded_by_given_terms():
+    entry = Log().scan("c", "a", LATE + 1)
+    terms = Terms(late_at=NINE + 20 * MINUTE)
+    assert fold_row(None, "ann", [entry], "class").status is Status.PRESENT
+    assert fold_row(None, "ann", [entry], "class", Terms(late_at=NINE)).status is Status.LATE
+    assert fold_row(None, "ann", [entry], "class", terms).status is Status.PRESENT
+
+
+def test_an_item_of_a_later_version_is_named_by_its_kind():
+    item = ReviewItem("1", "odd_smell", Human.YES, "odd_smell_at")
+    assert explain(item) == "Odd smell."
+
+
+def test_a_time_that_no_calendar_has_and_a_zone_that_no_map_has_are_still_said():
+    args = {"person": "ann", "device": "a", "status": "late", "time": [0, 2**70]}
+    item = ReviewItem("1", "after_close", Human.YES, "after_close", args=args)
+    assert explain(item, Names(zone="Mars/Base")) == (
+        "ann came in at a, between 00:00 on 1 January 1970 and a time that no calendar has, after"
+        " the session was closed; a did not know that. Shown as late."
+    )
