@@ -1,40 +1,32 @@
-"""Who may come in and what they may do: asked in the same words by every transport."""
+"""Who may come in and what they may do: asked in the same words by every transport.
+
+`Access.admit` reads the token, `Access.greeted` looks whether its bearer is who it says, and `Who`
+carries what was granted to wherever it is asked for: rooms, pushes, the directory.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from kiosk.model import site_room
-from sync.hub.errors import HubError
-from sync.hub.judge import belongs
-from sync.hub.tokens import same
+from sync.hub.auth.denied import DeniedError
+from sync.hub.auth.grants import OWNER, Grant
 from sync.protocol import Close
 
 if TYPE_CHECKING:
+    from sync.hub.auth.gate import Caller, Gate
     from sync.protocol import Hello
 
-_STATUS = {Close.TOKEN: 401, Close.REVOKED: 403, Close.TRY_LATER: 429}
-
-
-class DeniedError(HubError):
-    """The bearer may not: `close` for a WebSocket, `status` for HTTP, `after` seconds to wait."""
-
-    def __init__(self, code: str, message: str, close: Close, after: float | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.close = close
-        self.after = after
-
-    @property
-    def status(self) -> int:
-        return _STATUS[self.close]
+__all__ = ["Access", "DeniedError", "Who"]
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Whom a peer speaks for, as it says itself. A viewer has no chain and pushes nothing."""
+    """Whom a peer speaks for. A viewer has no chain and pushes nothing.
+
+    `grant` is what its token allows, which may be renewed while it stays the same peer.
+    """
 
     org: str
     site: str
@@ -43,6 +35,7 @@ class Who:
     name: str = ""
     viewer: bool = False
     key: str = ""
+    grant: Grant = field(default=OWNER, compare=False)
 
     @classmethod
     def of(cls, hello: Hello) -> Who:
@@ -52,22 +45,35 @@ class Who:
 
     def may_follow(self, room: str) -> bool:
         """Whether the room is its site's own or one of its organisation's sessions."""
-        if room == site_room(self.org, self.site):
-            return True
-        return room.startswith(f"org/{self.org}/session/") and belongs(room, self.org)
+        return self.grant.may_follow(room, self.org, self.site)
 
 
 class Access:
-    """The hub's one token, whose bearer may do everything; denials are counted."""
+    """What every transport asks; all refusals are counted and noted by the gate behind it."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
-        self.denials: dict[str, int] = {}
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
 
-    def admit(self, shown: str | None) -> None:
-        """Raises `DeniedError` unless the token is this hub's."""
-        if not same(shown, self._token):
-            raise self.denied("token", "the token is missing or not this hub's", Close.TOKEN)
+    @property
+    def denials(self) -> dict[str, int]:
+        """How many were refused, by code."""
+        return self.gate.denials
+
+    def admit(self, shown: str | None, caller: Caller) -> Grant:
+        """What the token grants; raises `DeniedError`."""
+        return self.gate.admit(shown, caller)
+
+    def greeted(self, who: Who, grant: Grant, caller: Caller) -> Who:
+        """The one that speaks, with its grant; raises `DeniedError` if it is not theirs to be."""
+        device = "" if who.viewer else who.device
+        self.gate.check(grant, who.org, who.site, device, caller)
+        return replace(who, grant=grant)
+
+    def demand(self, may: bool, what: str) -> None:  # noqa: FBT001  the very question
+        """Raises `DeniedError` (403) unless the bearer may."""
+        if not may:
+            message = f"this token does not allow to {what}"
+            raise DeniedError("forbidden", message, Close.REVOKED)
 
     def origin(self, origin: str | None, host: str) -> None:
         """Raises `DeniedError` for a browser sent by a foreign page; programs send no Origin."""
@@ -77,6 +83,9 @@ class Access:
     def denied(
         self, code: str, message: str, close: Close, after: float | None = None
     ) -> DeniedError:
-        """Count a refusal; the error to raise."""
-        self.denials[code] = self.denials.get(code, 0) + 1
+        """The error to raise."""
         return DeniedError(code, message, close, after)
+
+    def noted(self, error: DeniedError, caller: Caller) -> DeniedError:
+        """Note a refusal that comes to its end, if that was not done where it began."""
+        return error if error.noted else self.gate.refused(error, caller, count=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from sync.hub.asking import BadRequestError, body, said, shown, who, wishes
+from sync.hub.asking import BadRequestError, body, caller, said, shown, who, wishes
 from sync.hub.intake import submit, united
 from sync.hub.polls import Ask
 from sync.hub.routes import DEVICE, Param, Route
@@ -111,7 +111,7 @@ class Api:
 
     async def hello(self, request: web.Request) -> web.Response:
         message = await self._message(request, Hello)
-        one = self._core.greet(message, shown(request))
+        one = self._core.greet(message, shown(request), caller(request))
         if not one.viewer:
             self._core.remember(one)
         return said(await self._core.welcome(one))
@@ -124,6 +124,7 @@ class Api:
         one = self._who(request)
         if not one.device:
             raise BadRequestError("say which device pushes: /v1/push?device=...&incarnation=...")
+        self._core.access.demand(one.grant.may_push(), "push events")
         key = (one.device, one.incarnation)
         if self._pushing.get(key, 0) >= _PUSHES_AT_ONCE:
             raise self._core.access.denied("busy", "too many pushes at once", Close.TRY_LATER, 1.0)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sync.hub.access import DeniedError, Who
+from sync.hub.access import Access, DeniedError, Who
+from sync.hub.auth.gate import Caller
+from sync.hub.auth.grants import Grant
 from sync.hub.routes import Refusal
 from sync.hub.tokens import bearer
 from sync.protocol import Cursor, ProtocolError, Subscribe
@@ -21,6 +24,9 @@ _BODY_WITHIN = 10.0  # seconds, plus what its size needs at the least speed
 _LEAST_SPEED = 64 * 1024  # bytes a second
 _TAKEN_WITHIN = 30.0  # seconds a peer gets to take an answer
 _LONGEST_NAME = 200
+# Where a request carries what its token grants, and whom to ask for more.
+GRANT = web.RequestKey("grant", Grant)
+ACCESS = web.RequestKey("access", Access)
 
 
 class BadRequestError(ProtocolError):
@@ -30,6 +36,16 @@ class BadRequestError(ProtocolError):
         super().__init__(message)
         self.status = status
         self.reason = code
+
+
+def caller(request: web.Request, subject: str = "") -> Caller:
+    """Where a request came from: the peer, or who a proxy on this machine says it was."""
+    address = request.remote or ""
+    # The last entry is the proxy's own; those before it are whatever the client wrote.
+    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    if told and _is_address(address, loopback=True) and _is_address(told):
+        address = told
+    return Caller(address, f"{request.method} {request.path}", subject)
 
 
 def shown(request: web.Request) -> str | None:
@@ -68,7 +84,8 @@ def who(request: web.Request, sites: Collection[tuple[str, str]]) -> Who:
     names = (org, site, query.get("device", ""), query.get("incarnation", ""))
     if any(len(name) > _LONGEST_NAME for name in names):
         raise BadRequestError("a name is too long")
-    return Who(*names, viewer=not names[2])
+    one = Who(*names, viewer=not names[2])
+    return request[ACCESS].greeted(one, request[GRANT], caller(request, one.device))
 
 
 def wishes(request: web.Request) -> list[Subscribe]:
@@ -141,6 +158,14 @@ async def handed_over(request: web.Request, response: web.StreamResponse) -> Non
 
 def _too_long(most: int) -> BadRequestError:
     return BadRequestError(f"more than {most} bytes", 413, "oversized")
+
+
+def _is_address(text: str, *, loopback: bool = False) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_loopback or not loopback
 
 
 def _is_count(text: str) -> bool:

@@ -10,6 +10,7 @@ from aiohttp import WebSocketError, WSMsgType, web
 
 from kiosk.tasks import spawn
 from sync.hub.access import DeniedError
+from sync.hub.auth.gate import Caller
 from sync.hub.frames import Parcel
 from sync.hub.intake import submit, united
 from sync.hub.members import Member
@@ -17,6 +18,7 @@ from sync.hub.paces import Pace
 from sync.hub.tokens import bearer
 from sync.protocol import (
     MAX_MESSAGE,
+    PATH,
     Close,
     Error,
     FromKiosk,
@@ -84,12 +86,14 @@ class Connection:
         request: web.Request,
         socket: Socket,
         writer: AbstractStreamWriter,
+        caller: Caller | None = None,
         *,
         deflates: bool = False,
     ) -> None:
         """`deflates`: the peer negotiated permessage-deflate, with a window of `WINDOW` bits."""
         assert request.transport is not None  # noqa: S101  it has just been upgraded
         self._core = core
+        self._caller = caller or Caller(request.remote or "", f"GET {PATH}")
         self._shown = bearer(request.headers.get("Authorization"))
         self._socket = socket
         self._drain = writer.drain
@@ -107,7 +111,8 @@ class Connection:
             await self._greet()
             while (message := await self._next()) is not None:
                 await self._take(message)
-        except DeniedError as error:
+        except DeniedError as denied:
+            error = self._core.access.noted(denied, self._caller)
             self._say(Error(error.code, str(error), error.after))
             await self._end(error.close, str(error))
         except ProtocolError as error:
@@ -139,7 +144,7 @@ class Connection:
 
     async def _greet(self) -> None:
         if self._shown is not None:
-            self._core.access.admit(self._shown)
+            self._core.access.admit(self._shown, self._caller)
         try:
             async with asyncio.timeout(_HELLO_WITHIN):
                 hello = await self._next()
@@ -147,7 +152,7 @@ class Connection:
             raise ProtocolError("no hello came") from None
         if not isinstance(hello, Hello):
             raise ProtocolError("the first message was not a hello")
-        self._who = self._member.who = self._core.greet(hello, self._shown)
+        self._who = self._member.who = self._core.greet(hello, self._shown, self._caller)
         self._core.enter(self, self._who)
         self._say(await self._core.welcome(self._who))
 
@@ -187,6 +192,7 @@ class Connection:
         if self._who.viewer:
             self._say(Error("viewer", "a viewer pushes nothing"))
             return
+        self._core.access.demand(self._who.grant.may_push(), "push events")
         await self._slots.acquire()
         self._anchors = united(self._anchors, push.anchors)
         submit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sync.hub.access import Who
@@ -13,6 +14,7 @@ from sync.protocol import VERSION, Close, Welcome, check_version
 if TYPE_CHECKING:
     from kiosk.clock import Clock
     from sync.hub.access import Access
+    from sync.hub.auth.gate import Caller, Visit
     from sync.hub.metrics import Metrics
     from sync.hub.pages import Pages
     from sync.hub.rooms import Rooms
@@ -55,16 +57,21 @@ class Core:
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
         self.streams: dict[str, Stream] = {}
+        self._visits: dict[Peer, Visit] = {}
 
     def time(self) -> int | None:
         """UTC ns to anchor a kiosk's clock by; None while this machine does not trust its own."""
         return self.clock.wall() if self.clock.synced() else None
 
-    def greet(self, hello: Hello, shown: str | None) -> Who:
+    def greet(self, hello: Hello, shown: str | None, caller: Caller) -> Who:
         """Who speaks; raises `DeniedError` or `MismatchError` if they may not."""
-        self.access.admit(shown or hello.token)
+        caller = replace(caller, subject=hello.device)
+        grant = self.access.admit(shown or hello.token, caller)
         check_version(hello.version)
-        return Who.of(hello)
+        who = self.access.greeted(Who.of(hello), grant, caller)
+        if _is_device(who):
+            self.access.gate.paced(who.device, caller)
+        return who
 
     async def welcome(self, who: Who) -> Welcome:
         """The answer to a greeting; raises `DeniedError` if its key is not the device's."""
@@ -86,6 +93,7 @@ class Core:
         if older is None and len(self.connections) >= MOST_CONNECTIONS:
             raise self.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
         self.connections[key] = peer
+        self._visits[peer] = self.access.gate.enter(who.grant, peer.close)
         if older is not None:
             _LOG.warning("device %s connected again; the older connection ends", who.device)
             older.close(Close.SUPERSEDED, "the same device connected again")
@@ -101,6 +109,8 @@ class Core:
 
     def leave(self, peer: Peer) -> None:
         """Forget a connection that has ended."""
+        if (visit := self._visits.pop(peer, None)) is not None:
+            self.access.gate.leave(visit)
         for key, known in list(self.connections.items()):
             if known is peer:
                 del self.connections[key]

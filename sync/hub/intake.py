@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sync.hub.auth.grants import Role
 from sync.hub.judge import trace
 from sync.hub.log import Submission
 from sync.hub.writer import Job, NotWrittenError
@@ -37,7 +38,10 @@ def submit(
     `anchors` are the ones to judge times by (see `united`); `origin` is left out of the echo.
     """
     bodies = [bytes(raw) for raw in push.events]
-    submission = Submission(who.org, who.device, bodies, tuple(anchors), origin, push.signed)
+    introduces = who.grant.role is not Role.DEVICE
+    submission = Submission(
+        who.org, who.device, bodies, tuple(anchors), origin, push.signed, introduces
+    )
 
     def work(log: Log) -> list[Judged]:
         return log.submit(submission)

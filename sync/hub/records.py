@@ -135,7 +135,7 @@ class Directory:
         return found
 
     async def _many(self, request: web.Request) -> web.Response:
-        one = who(request, self._core.sites)
+        one = self._directing(request)
         data = await body(request, _DIRECTORY_BYTES)
         try:
             records = _RECORDS.decode(data)
@@ -146,7 +146,7 @@ class Directory:
         return said(Taken(made, len(records) - made))
 
     async def _list(self, request: web.Request, kind: _Kind) -> web.Response:
-        one = who(request, self._core.sites)
+        one = self._reading(request, kind)
         limit = request.query.get("limit", str(_PAGE))
         if not (limit.isascii() and limit.isdigit() and 0 < int(limit) <= _PAGE):
             raise BadRequestError(f"limit is a number from 1 to {_PAGE}")
@@ -157,11 +157,11 @@ class Directory:
         return said(Entries(items, items[-1].id if len(rows) > count else None))
 
     async def _one(self, request: web.Request, kind: _Kind) -> web.Response:
-        one = who(request, self._core.sites)
+        one = self._reading(request, kind)
         return said(await self._read(one, kind, request.match_info["id"]))
 
     async def _put(self, request: web.Request, kind: _Kind) -> web.Response:
-        one, id_ = who(request, self._core.sites), request.match_info["id"]
+        one, id_ = self._directing(request), request.match_info["id"]
         data = await body(request, _RECORD_BYTES)
         try:
             msgspec.json.decode(data, type=kind.type)
@@ -172,6 +172,17 @@ class Directory:
             raise BadRequestError("the record's id is not the address's")
         await self._write(one, [(kind.record, id_, value)])
         return said(await self._read(one, kind, id_))
+
+    def _directing(self, request: web.Request) -> Who:
+        one = who(request, self._core.sites)
+        may = one.grant.may_direct(one.org, one.site)
+        self._core.access.demand(may, "change the directory")
+        return one
+
+    def _reading(self, request: web.Request, kind: _Kind) -> Who:
+        one = who(request, self._core.sites)
+        self._core.access.demand(one.grant.may_read(kind.record), f"read {kind.path}")
+        return one
 
     async def _read(self, one: Who, kind: _Kind, id_: str) -> Entry:
         rows = await self._core.pages.record(site_room(one.org, one.site), kind.record, id_)

@@ -13,12 +13,16 @@ from aiohttp import web
 from kiosk.tasks import spawn, stop
 from sync.hub.access import Access, DeniedError
 from sync.hub.api import Api
-from sync.hub.asking import refused, shown
+from sync.hub.asking import ACCESS, GRANT, caller, refused, shown
+from sync.hub.auth.doors import Doors
+from sync.hub.auth.gate import LOOK_EVERY
+from sync.hub.auth.limits import Limits
 from sync.hub.connection import WINDOW, Connection, Socket
 from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
 from sync.hub.log import Log
 from sync.hub.metrics import Metrics
+from sync.hub.notices import Notices
 from sync.hub.pages import Pages
 from sync.hub.records import Directory
 from sync.hub.rooms import Rooms
@@ -55,6 +59,7 @@ class Hub:
     # A simulation puts its own in the place of these: the disk and the thread.
     _log_type = Log
     _writer_type = Writer
+    _look_every = LOOK_EVERY
 
     def __init__(  # noqa: PLR0913  all but the first five are named
         self,
@@ -68,6 +73,7 @@ class Hub:
         tls: ssl.SSLContext | None = None,
         position_every: float = POSITION_EVERY,
         headers_within: float = HEADERS_WITHIN,
+        limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
         self._db = db
         self._token = token
@@ -78,12 +84,14 @@ class Hub:
         self._tls = tls
         self._position_every = position_every
         self._headers_within = headers_within
+        self._limits = limits
         self._core: Core
         self._ticking: tuple[asyncio.Task[None], ...] = ()
         self._runner: web.AppRunner | None = None
         self._public: set[tuple[str, str]] = set()
         self._lock: IO[str]
         self._log: Log
+        self._doors: Doors
 
     async def start(self) -> str:
         """Open the log and listen; the hub's URL. Raises a `HubError` with nothing left open."""
@@ -98,6 +106,12 @@ class Hub:
         except BaseException:
             self._lock.close()
             raise
+        try:
+            self._doors = Doors(self._db, self._token, self._clock, self._limits)
+        except BaseException:
+            self._log.close()
+            self._lock.close()
+            raise
         self._open_core()
         try:
             url = await self._listen()
@@ -105,6 +119,7 @@ class Hub:
             await self.stop()
             raise
         self._core.sites.update(await self._core.pages.sites())
+        self._doors.start(Notices(self._core, self._log), self._look_every)
         self._ticking = (
             spawn(self._tell_positions(), "hub-positions"),
             spawn(self._tick(), "hub-streams"),
@@ -120,6 +135,7 @@ class Hub:
         if self._runner is not None:
             await self._runner.cleanup()
         core.rooms.close()
+        await self._doors.stop()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, core.writer.close)
         await loop.run_in_executor(None, core.pages.close)
@@ -133,7 +149,7 @@ class Hub:
         metrics = Metrics()
         observe = metrics.commits.observe
         writer = self._writer_type(self._log, loop, rooms.publish, observe)
-        access = Access(self._token)
+        access = Access(self._doors.gate)
         self._core = Core(access, self._log.clock, writer, pages, rooms, metrics)
 
     def _routes(self) -> list[Route]:
@@ -150,6 +166,7 @@ class Hub:
             websocket,
             *Api(self._core).routes(),
             *Directory(self._core).routes(),
+            *self._doors.requests.routes(),
             *status.routes(),
         ]
         status.describe(routes)
@@ -197,7 +214,8 @@ class Hub:
         socket = Socket()
         writer = await socket.prepare(request)
         deflates = socket.compress == WINDOW
-        await Connection(self._core, request, socket, writer, deflates=deflates).run()
+        where = caller(request)
+        await Connection(self._core, request, socket, writer, where, deflates=deflates).run()
         return socket
 
     @web.middleware
@@ -211,9 +229,12 @@ class Hub:
             resource = request.match_info.route.resource
             path = resource.canonical if resource is not None else request.path
             if (request.method, path) not in self._public:
-                core.access.admit(shown(request))
+                request[ACCESS] = core.access
+                request[GRANT] = core.access.admit(shown(request), caller(request))
             return await handler(request)
-        except (DeniedError, ProtocolError) as error:
+        except DeniedError as error:
+            return refused(core.access.noted(error, caller(request)))
+        except ProtocolError as error:
             return refused(error)
 
     def _crowded(self, sockets: int) -> None:

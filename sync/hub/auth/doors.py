@@ -5,43 +5,44 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sync.hub.auth.gate import Gate
+from sync.hub.auth.gate import LOOK_EVERY, Gate
 from sync.hub.auth.keys import hub_keys
 from sync.hub.auth.limits import Limits
 from sync.hub.auth.office import Office
 from sync.hub.auth.passes import Passes
 from sync.hub.auth.register import Register, register_path
-from sync.hub.auth.routes import Routes
+from sync.hub.auth.requests import Requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from kiosk.clock import Clock
-    from sync.hub.auth.register import Device
+    from sync.hub.notices import Notices
 
 
 class Doors:
-    """`gate` judges, `office` gives out tokens, `routes` are its requests."""
+    """`gate` judges, `office` gives out tokens, `requests` are how one asks for them."""
 
     def __init__(
         self,
         db: Path,
         owner: str,
         clock: Clock,
-        on_paired: Callable[[Device], None] = lambda _: None,
         limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
         """Open the files beside the database at `db`; raises `TokenError` or `RegisterError`."""
         keys = hub_keys(db)
         passes = Passes(keys.signing, clock)
         self.gate = Gate(owner, passes, Register(register_path(db)), clock, limits)
-        self.office = Office(self.gate, keys, clock, on_paired, limits)
-        self.routes = Routes(self.gate, self.office)
+        self.office = Office(self.gate, keys, clock, limits)
+        self.requests = Requests(self.gate, self.office)
 
-    def start(self) -> None:
+    def start(self, notices: Notices, every: float = LOOK_EVERY) -> None:
         """Begin to follow the register; on the hub's loop."""
-        self.gate.start()
+        self.gate.on_roll = notices.take
+        self.office.on_paired = notices.paired
+        notices.take(self.gate.roll)
+        self.gate.start(every)
 
     async def stop(self) -> None:
         """End the threads and close the register."""

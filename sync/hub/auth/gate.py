@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from kiosk.tasks import spawn, stop
+from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import OWNER, Grant, Role
 from sync.hub.auth.limits import Buckets, Limits
 from sync.hub.auth.register import Denial, Roll
-from sync.hub.errors import HubError, RegisterError
+from sync.hub.errors import RegisterError
 from sync.hub.tokens import same
 from sync.protocol import Close
 
@@ -35,21 +36,8 @@ LOOK_EVERY = 1.0  # seconds between two looks at the register: revocation takes 
 _MOST_DENIALS = 500  # kept per look; a flood beyond is only counted
 _MOST_LINES = 10  # of them in the log
 _LONGEST = 120  # characters of anything a stranger says that is kept
-_STATUS = {Close.TOKEN: 401, Close.REVOKED: 403, Close.TRY_LATER: 429}
-
-
-class DeniedError(HubError):
-    """The bearer may not: `close` for a WebSocket, `status` for HTTP, `after` seconds to wait."""
-
-    def __init__(self, code: str, message: str, close: Close, after: float | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.close = close
-        self.after = after
-
-    @property
-    def status(self) -> int:
-        return 403 if self.code == "forbidden" else _STATUS[self.close]
+# Refusals that say nothing of who was refused.
+_BUSY = frozenset({"busy", "disk"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +79,7 @@ class Gate:
         self.register = register
         self.roll: Roll = register.roll()
         self.on_roll: Callable[[Roll], None] = lambda _: None
+        self.denials: dict[str, int] = {}
         self._owner = owner
         self._clock = clock
         self._seen = register.version()
@@ -101,9 +90,9 @@ class Gate:
         self._files = ThreadPoolExecutor(1, thread_name_prefix="hub-register")
         self._looking: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to look whether the register changes."""
-        self._looking = spawn(self._look_for_ever(), "hub-gate")
+    def start(self, every: float = LOOK_EVERY) -> None:
+        """Begin to look, every so many seconds, whether the register changes."""
+        self._looking = spawn(self._look_for_ever(every), "hub-gate")
 
     async def stop(self) -> None:
         """Keep what is still to be kept, and close the register."""
@@ -124,15 +113,14 @@ class Gate:
         except DeniedError as error:
             raise self.refused(error, caller) from None
 
-    def greet(self, grant: Grant, org: str, site: str, device: str, caller: Caller) -> None:
-        """Look whether the bearer is who the greeting says; raises `DeniedError`, as `admit`."""
+    def check(self, grant: Grant, org: str, site: str, device: str, caller: Caller) -> None:
+        """Look whether the bearer is who they say, "" for nobody; raises `DeniedError`."""
         if not grant.speaks_for(org, site, device):
             what = f"this token is not for device {device[:_LONGEST]} of {org}/{site}"[:300]
             raise self.refused(DeniedError("token", what, Close.TOKEN), caller)
         if (known := self.roll.devices.get(device)) is not None and known.revoked is not None:
             # Also with the hub's own token: a stolen kiosk may have held that.
             raise self.refused(_revoked(), caller)
-        self.paced(device, caller)
 
     def paced(self, device: str, caller: Caller) -> None:
         """Count a greeting or renewal of a device; raises `DeniedError` when they are too many."""
@@ -140,18 +128,14 @@ class Gate:
             error = DeniedError("busy", "too many connections of one device", Close.TRY_LATER, wait)
             raise self.refused(error, caller, count=False)
 
-    def demand(self, may: bool, what: str, caller: Caller) -> None:  # noqa: FBT001  the very question
-        """Raises `DeniedError` (`forbidden`, 403) unless the bearer `may`."""
-        if not may:
-            message = f"this token does not allow to {what}"
-            raise self.refused(
-                DeniedError("forbidden", message, Close.REVOKED), caller, count=False
-            )
-
     def refused(self, error: DeniedError, caller: Caller, *, count: bool = True) -> DeniedError:
         """Note a refusal; the error to raise, which is "too many" for who is refused too often."""
         if count and (wait := self._strangers.take(caller.address, self._clock.monotonic())):
             error = DeniedError("busy", "refused too often", Close.TRY_LATER, wait)
+        error.noted = True
+        self.denials[error.code] = self.denials.get(error.code, 0) + 1
+        if error.code in _BUSY and not count:
+            return error
         if len(self._refused.denials) < _MOST_DENIALS:
             parts = (caller.address, caller.subject, caller.what)
             address, subject, what = (_printable(part) for part in parts)
@@ -252,9 +236,9 @@ class Gate:
                 self.refused(error, caller, count=False)
                 visit.close(error.close, str(error))
 
-    async def _look_for_ever(self) -> None:
+    async def _look_for_ever(self, every: float) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(every)
             await self.look()
 
     async def _keep_denials(self) -> None:

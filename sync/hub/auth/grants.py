@@ -49,8 +49,8 @@ class Grant:
         return self.org == EVERYWHERE
 
     def speaks_for(self, org: str, site: str, device: str) -> bool:
-        """Whether the bearer may greet the hub as this device of this site."""
-        return self.covers(org, site) and self.device in ("", device)
+        """Whether the bearer may act as this device of this site; "" as one that only reads."""
+        return self.covers(org, site) and (not device or self.device in ("", device))
 
     def covers(self, org: str, site: str) -> bool:
         """Whether the site is one of the bearer's."""
@@ -73,6 +73,10 @@ class Grant:
         return self.covers(org, site) and (
             self.role is Role.ADMIN or (self.role is Role.STAFF and self.rank >= Rank.ADMIN)
         )
+
+    def may_read(self, record: str) -> bool:
+        """Whether the bearer may read such records; verifiers of PINs are for kiosks and admins."""
+        return record != "staff" or self.role is not Role.STAFF
 
     def may_administer(self) -> bool:
         """Whether the bearer may list, rename and revoke devices, and see who was refused."""

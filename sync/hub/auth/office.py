@@ -13,7 +13,7 @@ import msgspec
 
 from kiosk.model import Rank
 from sync.hub.auth import codes, pins
-from sync.hub.auth.gate import DeniedError
+from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import Grant, Role
 from sync.hub.auth.limits import Buckets, Limits, still_waiting, wait_after
 from sync.hub.auth.passes import LIVES
@@ -22,7 +22,7 @@ from sync.possession import pairing_statement, proven, renewal_statement
 from sync.protocol import Close
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from kiosk.clock import Clock
     from sync.hub.auth.gate import Caller, Gate
@@ -93,21 +93,22 @@ class _Guess:
 
 
 class Office:
-    """Gives out tokens; on the hub's loop, with PINs hashed by a thread of their own."""
+    """Gives out tokens; on the hub's loop, with PINs hashed by a thread of their own.
+
+    `on_paired` is awaited for each kiosk that is paired, with the key it proved to hold.
+    """
 
     def __init__(
         self,
         gate: Gate,
         keys: Keys,
         clock: Clock,
-        on_paired: Callable[[Device], None] = lambda _: None,
         limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
-        """`on_paired` is told of each kiosk that was paired, with the key it proved to hold."""
         self._gate = gate
         self._keys = keys
         self._clock = clock
-        self._on_paired = on_paired
+        self.on_paired: Callable[[Device], Awaitable[None]] = _unheard
         self._logins = Buckets(limits.logins)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hub-hashing")
         self._waiting = 0
@@ -135,7 +136,7 @@ class Office:
         if ticket.org not in ("", wish.org) or ticket.site not in ("", wish.site):
             message = f"this code is for {ticket.org}/{ticket.site}; the kiosk is set up for"
             message += f" {wish.org}/{wish.site}"
-            raise gate.refused(DeniedError("forbidden", message, Close.TOKEN), caller)
+            raise gate.refused(DeniedError("forbidden", message, Close.REVOKED), caller)
         device = Device(
             wish.device,
             ticket.name or wish.name or wish.device,
@@ -147,7 +148,7 @@ class Office:
         )
         if not await gate.on_file(lambda: register.pair(digest, device, now)):
             raise self._wrong_code(caller)
-        self._on_paired(device)
+        await self.on_paired(device)
         await gate.changed()
         pepper = self._keys.pepper(device.org, device.site).hex()
         return self._issued(_of_device(device), name=device.name, pepper=pepper)
@@ -257,6 +258,10 @@ class Office:
             int(full.rank),
             pepper,
         )
+
+
+async def _unheard(_: Device) -> None:
+    """Where no log keeps the keys of devices."""
 
 
 def _of_device(device: Device) -> Grant:

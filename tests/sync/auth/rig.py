@@ -1,4 +1,4 @@
-"""A gate and its requests on a real port, with no log behind them; a kiosk's side of pairing."""
+"""A hub with its gate at hand, and a kiosk's side of pairing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kiosk.clock import NS
 from kiosk.model import Rank
 from sync.hub.auth import codes, pins
-from sync.hub.auth.doors import Doors
 from sync.hub.auth.keys import hub_keys
 from sync.hub.auth.register import Register, Staff, Ticket, register_path
+from sync.hub.server import Hub
 from sync.possession import pairing_statement, prove
 from tests.sync.rig import ORG, SITE, TOKEN, TestClock
 
@@ -31,11 +30,11 @@ def public(seed):
 
 
 class Stage:
-    """A hub's doors, with the register also open as a command would have it."""
+    """A hub and its gate, with the register also open as a command would have it."""
 
-    def __init__(self, db, clock, doors, url):
-        self.db, self.clock, self.doors, self.url = db, clock, doors, url
-        self.gate, self.passes = doors.gate, doors.gate.passes
+    def __init__(self, db, clock, server, url):
+        self.db, self.clock, self.server, self.url = db, clock, server, url
+        self.gate, self.passes = server._doors.gate, server._doors.gate.passes
         self.register = Register(register_path(db))
         self.keys = hub_keys(db)
 
@@ -119,18 +118,10 @@ def plain_ask(url, method, path, body=None, token=None, headers=None):
 @contextlib.asynccontextmanager
 async def stage(folder, clock=None, **given):
     db, clock = folder / "hub.db", clock or TestClock()
-    doors = Doors(db, TOKEN, clock, **given)
-    app = web.Application()
-    app.router.add_routes(doors.routes.table())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    doors.start()
-    made = Stage(db, clock, doors, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    server = Hub(db, TOKEN, "127.0.0.1", 0, clock, **given)
+    made = Stage(db, clock, server, await server.start())
     try:
         yield made
     finally:
         made.register.close()
-        await runner.cleanup()
-        await doors.stop()
+        await server.stop()
