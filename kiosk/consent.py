@@ -9,16 +9,21 @@ from kiosk.model import Author, Kind
 from kiosk.store import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kiosk.model import Event, Person
     from kiosk.store import Store
 
-CONSENT_VERSION = "1"
-CONSENT_QUESTION = (
-    "May this kiosk keep a template of {name}'s fingerprint, on the reader only,"
+# What was asked, by version: without copies outside the reader, and with them.
+READER_ONLY, WITH_COPIES = "1", "1-copies"
+_QUESTION = (
+    "May this kiosk keep a template of {name}'s fingerprint, {where},"
     " to check {name} in? It is deleted on request, and a code works just as well."
 )
+_WHERE = {
+    READER_ONLY: "on the reader only",
+    WITH_COPIES: "on the reader and as an encrypted copy outside it",
+}
 _KIOSK = Author("kiosk")
 
 
@@ -34,11 +39,35 @@ class NoConsentError(KioskError):
     """The person said no; nothing was captured."""
 
 
+def text_for(*, copies: bool) -> str:
+    """The version of the text to be asked: with `copies`, if backup is switched on."""
+    return WITH_COPIES if copies else READER_ONLY
+
+
+def question(text: str, name: str) -> str:
+    """The consent question of version `text` to the person of that first name, in English."""
+    return _QUESTION.format(name=name, where=_WHERE[text])
+
+
 def record_consent(
-    store: Store, person: Person, language: str, *, given: bool, by: Author = _KIOSK
+    store: Store,
+    person: Person,
+    language: str,
+    *,
+    given: bool,
+    text: str = READER_ONLY,
+    guardian: str = "",
+    by: Author = _KIOSK,
 ) -> None:
-    """Keep the answer as an event; raises `NoConsentError` after a no, `StoreError` if unsaved."""
-    store.record(_answer(person.id, language, "yes" if given else "no", by)).result()
+    """Keep the answer as an event, with the version of the text that was asked.
+
+    `by` is who witnessed it, `guardian` who answered for a child. Raises `NoConsentError` after a
+    no, `StoreError` if it could not be kept.
+    """
+    answer = _answer(person.id, language, "yes" if given else "no", by, text)
+    if guardian:
+        answer.data["guardian"] = guardian
+    store.record(answer).result()
     if not given:
         raise NoConsentError(f"no consent from {person.id}; nothing was captured")
 
@@ -59,10 +88,13 @@ def stands(answers: Sequence[Event], device: str) -> bool:
     What a device records it records in sight of all that it has written before, so its own answer
     follows those. Between any others the clocks of the time decide, in doubt for the no.
     """
-    return any(
-        _yes(answer) and not any(_undoes(no, n, answer, at, device) for n, no in enumerate(answers))
-        for at, answer in enumerate(answers)
-    )
+    return any(True for _ in _standing(answers, device))
+
+
+def covers(answers: Sequence[Event], device: str, *, copies: bool) -> bool:
+    """Whether some yes that stands was to a text that allows `copies`, if those are wanted."""
+    wanted = {WITH_COPIES} if copies else {READER_ONLY, WITH_COPIES}
+    return any(answer.data.get("text") in wanted for answer in _standing(answers, device))
 
 
 def withdrawal(log: Log, device: str, person: str) -> Event | None:
@@ -71,6 +103,14 @@ def withdrawal(log: Log, device: str, person: str) -> Event | None:
     if stands(answers, device):
         return None
     return next((answer for answer in reversed(answers) if not _yes(answer)), None)
+
+
+def _standing(answers: Sequence[Event], device: str) -> Iterator[Event]:
+    for at, answer in enumerate(answers):
+        if _yes(answer) and not any(
+            _undoes(no, n, answer, at, device) for n, no in enumerate(answers)
+        ):
+            yield answer
 
 
 def _undoes(no: Event, no_at: int, yes: Event, yes_at: int, device: str) -> bool:
@@ -86,6 +126,6 @@ def _yes(answer: Event) -> bool:
     return answer.data.get("answer") == "yes"
 
 
-def _answer(person: str, language: str, answer: str, by: Author) -> Draft:
-    data = {"text": CONSENT_VERSION, "language": language, "answer": answer}
+def _answer(person: str, language: str, answer: str, by: Author, text: str = READER_ONLY) -> Draft:
+    data = {"text": text, "language": language, "answer": answer}
     return Draft(Kind.CONSENT, person=person, by=by, data=data)

@@ -21,7 +21,7 @@ import msgspec
 
 from drivers.enrolment import Step
 from drivers.errors import SensorError
-from kiosk.consent import record_consent
+from kiosk.consent import READER_ONLY, record_consent
 from kiosk.errors import KioskError
 from kiosk.survey import summary
 
@@ -47,11 +47,17 @@ Order = Literal["enrol", "withdraw", "revoke", "info", "adopt", "wipe", "reprovi
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a command wants; `consent` is the answer just given, None if it was not asked for."""
+    """What a command wants.
+
+    `consent` is the answer just given, None if it was not asked for; `text` what was asked, and
+    `guardian` who answered for a child.
+    """
 
     do: Order
     person: str = ""
     consent: bool | None = None
+    text: str = READER_ONLY
+    guardian: str = ""
     language: str = "en"
     reason: str = ""
 
@@ -153,7 +159,14 @@ class ControlServer:
 
     def _enrol(self, request: Request, person: Person, connection: socket.socket) -> list[str]:
         if request.consent is not None:
-            record_consent(self._store, person, request.language, given=request.consent)
+            record_consent(
+                self._store,
+                person,
+                request.language,
+                given=request.consent,
+                text=request.text,
+                guardian=request.guardian,
+            )
         future = self._keeper.enrol(person, lambda step: _send(connection, Reply(step=step)))
         while True:
             try:

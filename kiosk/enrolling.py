@@ -11,7 +11,7 @@ from drivers.reconcile import reconcile
 from drivers.zfm import open_zfm
 from kiosk import enrolment
 from kiosk.clock import SystemClock
-from kiosk.consent import stands
+from kiosk.consent import covers, question, record_consent, text_for
 from kiosk.control import SOCKET, Request, ask
 from kiosk.glance import glance, kiosk_runs
 from kiosk.model import Kind, Person
@@ -27,14 +27,22 @@ if TYPE_CHECKING:
     from kiosk.store import Store
 
 
-def enrol_at_the_terminal(config: Config, person: str) -> None:
-    """Ask for consent if none stands, then enrol one finger.
+def enrol_at_the_terminal(config: Config, person: str, guardian: str = "") -> None:
+    """Ask for consent if none stands that covers the settings, then enrol one finger.
 
     Raises what `kiosk.enrolment.enrol` does, `ControlError`, or a ClickException.
     """
+    text = text_for(copies=config.templates.backup)
     if kiosk_runs(config.database):
         who, consented = _known(config, person)
-        request = Request("enrol", who.id, _answer(who, consented), config.screen.language)
+        request = Request(
+            "enrol",
+            who.id,
+            None if consented else _answer(who, text),
+            text,
+            guardian,
+            language=config.screen.language,
+        )
         for line in ask(config.directory / SOCKET, request, _tell).said:
             click.echo(line)
         return
@@ -42,9 +50,10 @@ def enrol_at_the_terminal(config: Config, person: str) -> None:
     opened = open_store(config.database, org=org, site=site.id, clock=SystemClock(), zone=site.zone)
     with contextlib.closing(opened) as store:
         who, consented = _known(config, person)
-        answer = _answer(who, consented)
-        if answer is not None:
-            enrolment.record_consent(store, who, config.screen.language, given=answer)
+        if not consented:
+            given = _answer(who, text)
+            language = config.screen.language
+            record_consent(store, who, language, given=given, text=text, guardian=guardian)
         done = _enrol_here(config, store, who)
     click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
     if done.advice:
@@ -69,23 +78,20 @@ def _enrol_here(config: Config, store: Store, who: Person) -> EnrolledFinger:
 
 
 def _known(config: Config, id_: str) -> tuple[Person, bool]:
-    """The person, and whether their consent stands."""
+    """The person, and whether a consent stands that covers the settings."""
     with glance(config.database) as records:
         for person in records.people():
             if person.id == id_:
                 answers = records.personal_events(id_, Kind.CONSENT)
-                return person, stands(answers, records.device)
+                copies = config.templates.backup
+                return person, covers(answers, records.device, copies=copies)
     raise click.ClickException(
         f'nobody has the id "{id_}" here; import people first, and let the kiosk run once'
     )
 
 
-def _answer(person: Person, consented: bool) -> bool | None:  # noqa: FBT001 - a fact, not a switch
-    """The answer to the consent question; None if a yes stands."""
-    if consented:
-        return None
-    question = enrolment.CONSENT_QUESTION.format(name=person.first_name)
-    return click.confirm(question, default=False)
+def _answer(person: Person, text: str) -> bool:
+    return click.confirm(question(text, person.first_name), default=False)
 
 
 def _tell(step: Step) -> None:

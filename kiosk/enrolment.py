@@ -22,7 +22,6 @@ from drivers.reconcile import reconcile
 from drivers.slots import SlotState
 from kiosk.cache import Shelf, last_seen, make_room
 from kiosk.consent import (
-    CONSENT_QUESTION,
     NoConsentError,
     has_consent,
     record_consent,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from kiosk.templates import TemplateStore
 
 __all__ = [
-    "CONSENT_QUESTION",
     "SENTENCES",
     "EnrolledFinger",
     "FailureToEnrolError",

@@ -377,6 +377,7 @@ def running(door):
 def test_a_finger_is_enrolled_and_destroyed_while_the_kiosk_runs(door, running):
     assert stat.S_IMODE((door.folder / "kiosk.sock").stat().st_mode) == 0o600
     enrolment = Enrolment(door.folder / "kiosk.toml", "ann")
+    enrolment.answer("y")  # the yes on record says nothing of copies, which these settings keep
     for words in ("Place the finger", "same finger again", "Once more"):
         enrolment.until(words)
         door.emulator.place("ann")
@@ -399,6 +400,7 @@ def test_a_finger_is_enrolled_and_destroyed_while_the_kiosk_runs(door, running):
 
 def test_a_command_that_is_killed_gives_up_its_enrolment(door, running):
     enrolment = Enrolment(door.folder / "kiosk.toml", "ann")
+    enrolment.answer("y")  # the yes on record says nothing of copies, which these settings keep
     enrolment.until("Place the finger")
     door.emulator.place("ann")
     enrolment.until("Lift")

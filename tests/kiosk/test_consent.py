@@ -6,7 +6,16 @@ import msgspec
 import pytest
 
 from drivers.slots import SlotState
-from kiosk.consent import has_consent, record_consent, refusal, stands, withdrawal
+from kiosk.consent import (
+    covers,
+    has_consent,
+    question,
+    record_consent,
+    refusal,
+    stands,
+    text_for,
+    withdrawal,
+)
 from kiosk.enrolment import NoConsentError
 from kiosk.model import Kind, Person, encode_event
 from kiosk.revocation import open_orders, resume, withdraw
@@ -51,6 +60,23 @@ def heard(store, said, wall, offset=50):
 )
 def test_a_yes_stands_unless_a_no_follows_it(said, so):
     assert stands(said, "mine") is so
+
+
+def test_a_yes_to_the_reader_alone_covers_no_copies(store):
+    def covered(copies):
+        answers = store.personal_events("ann", Kind.CONSENT)
+        return covers(answers, store.identity.device, copies=copies)
+
+    assert not covered(copies=False)
+    record_consent(store, ANN, "en", given=True)
+    assert (covered(copies=False), covered(copies=True)) == (True, False)
+    text = text_for(copies=True)
+    assert "encrypted copy" in question(text, "Ann")
+    assert "reader only" in question(text_for(copies=False), "Ann")
+    record_consent(store, ANN, "de", given=True, text=text, guardian="Eve Lee")
+    assert (covered(copies=False), covered(copies=True)) == (True, True)
+    said = store.personal_events("ann", Kind.CONSENT)[-1].data
+    assert said == {"text": text, "language": "de", "answer": "yes", "guardian": "Eve Lee"}
 
 
 def test_a_refusal_is_kept_and_ends_the_enrolment(store):
