@@ -177,13 +177,14 @@ def simulate(*, seed: int, kiosks: int, people: int, hours: float, seeds: int, j
 @main.command()
 @click.argument("person")
 @CONFIG
-def enrol(person: str, path: Path | None) -> None:
+@click.option("--guardian", default="", help="Who consents for a child; goes into the log.")
+def enrol(person: str, path: Path | None, guardian: str) -> None:
     """Enrol a finger of PERSON (an id), while the kiosk runs or not."""
     config = _prepared(path)
     from kiosk.enrolling import enrol_at_the_terminal  # noqa: PLC0415
 
     with one_line():
-        enrol_at_the_terminal(config, person)
+        enrol_at_the_terminal(config, person, guardian)
 
 
 @main.command()
