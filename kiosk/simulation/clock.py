@@ -40,7 +40,7 @@ class SimulatedClock:
 
     def ticks(self) -> int:
         since = self._loop.time() - self._booted
-        return 20 * NS + int(since * (1.0 + self._drift) * NS)
+        return int(since * (1.0 + self._drift) * NS)
 
     def monotonic(self) -> float:
         return self._loop.time()

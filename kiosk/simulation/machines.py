@@ -68,10 +68,14 @@ class Machine:
         """There are open files to be closed in the end."""
         self._open = True
 
-    def kill(self, how: Death) -> None:
-        """End the program now."""
+    def kill(self, how: Death, *, heard: bool = True) -> None:
+        """End the program now; nobody switches it on again if it is not `heard`."""
+        died = self.died
+        if not heard:
+            self.died = lambda _, __: None
         self.disk.die(how)
         self.fall()
+        self.died = died
 
     def fall(self) -> None:
         """What a death does besides; the disk has burned already."""
@@ -267,6 +271,8 @@ class SimulatedWriter(Writer):
 class SimulatedHub(Hub):
     """A hub that listens on the simulated network."""
 
+    _look_every = 86_400.0  # nobody is paired or shut out there
+
     async def _listen(self) -> str:
         return "http://hub"
 
@@ -281,6 +287,7 @@ class SimulatedHub(Hub):
         """Close the files of a dead hub."""
         if hasattr(self, "_core"):
             self._core.pages.close()
+            self._doors.gate.register.close()
             self._log.close()
             self._lock.close()
 

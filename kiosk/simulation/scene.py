@@ -70,6 +70,8 @@ class Scene:
         self.faults: dict[str, int] = {}
         self.broken: list[str] = []  # promises that were
         loop.set_exception_handler(self._hear)
+        self.excused: set[str] = set()  # ids that were on a lost disk only
+        self.doubles: set[str] = set()  # devices of which an older copy was put back
         self._blanks = blanks
         self._folder = folder
         self._directory: dict[tuple[str, str], object] = {}
@@ -122,6 +124,14 @@ class Scene:
         kiosk.bury()
         if left is not None:
             kiosk.start(left)
+
+    def put_back(self, kiosk: Kiosk, copy: Picture) -> None:
+        """Lose a kiosk's disk and start it with an older copy; what only it had is gone."""
+        self.doubles.add(kiosk.store.identity.device)
+        self.excused |= set(kiosk.store.event_ids()) - self.hub.held()
+        kiosk.kill(Death.KILL, heard=False)
+        kiosk.bury()
+        kiosk.start(copy)
 
     def close(self) -> None:
         """End everything and close all files."""

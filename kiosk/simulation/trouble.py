@@ -35,6 +35,7 @@ class Trouble:
         self._scene = scene
         self._chance = scene.day.chance("trouble")
         self._backup: Picture | None = None
+        self._copies: dict[str, Picture] = {}
         self._over = False
         self._boots = 0
         self._context = copy_context()
@@ -47,6 +48,9 @@ class Trouble:
         """Put the day's faults on the calendar: of every seed's own choice of kinds."""
         scene, chance = self._scene, self._chance
         chosen = [name for name in self.kinds if chance.random() < 0.75]
+        if "hub_restored" in chosen and "kiosk_put_back" in chosen:
+            # What only a kiosk still held would be gone for good if it were put back as well.
+            chosen.remove(chance.choice(("hub_restored", "kiosk_put_back")))
         weights = [self.kinds[name][1] for name in chosen]
         end = scene.day.hours * 3600
         at = chance.expovariate(1 / _EVERY)
@@ -95,6 +99,7 @@ class Trouble:
             "hub_backup": (self._back_up, 4),
             "hub_restored": (self._restore, 3),
             "hub_untrusted": (self._untrust, 2),
+            "kiosk_put_back": (self._put_back, 5),
             "clock_jump": (self._jump, 3),
             "disk_refused": (self._refuse, 3),
         }
@@ -197,10 +202,20 @@ class Trouble:
         hub = self._scene.hub
         if self._backup is None or not hub.up or hub.disk.left is not None:
             return False
-        died, hub.died = hub.died, lambda _, __: None
-        hub.kill(Death.KILL)
-        hub.died = died
+        hub.kill(Death.KILL, heard=False)
         self._run(self._scene.restart_hub(self._backup))
+        return True
+
+    def _put_back(self) -> bool:
+        """A kiosk's disk is lost, and an older copy of it put in its place."""
+        kiosk, hub = self._kiosk(), self._scene.hub
+        if any(not one.up or one.disk.left is not None for one in (kiosk, hub)):
+            return False
+        copy = self._copies.pop(kiosk.name, None)
+        if copy is None:
+            self._copies[kiosk.name] = Picture.of(kiosk.disk.path)
+            return False
+        self._scene.put_back(kiosk, copy)
         return True
 
     def _untrust(self) -> bool:

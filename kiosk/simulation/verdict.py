@@ -31,7 +31,7 @@ from kiosk.model import (
 from sync import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from kiosk.simulation.machines import Kiosk
@@ -78,10 +78,13 @@ def judged(scene: Scene, told: Told) -> tuple[Verdict, list[Held]]:
     _chains(verdict, log, scene)
     _times(verdict, log, told)
     rows = _rows(scene, log)
-    _row_laws(verdict, log, rows)
+    if not scene.doubles:
+        # Of events that a device's double counted again, kseq says nothing of who knew what.
+        _row_laws(verdict, log, rows)
     for kiosk in scene.kiosks:
         _same_events(verdict, kiosk, log)
         _same_rows(verdict, kiosk, scene, rows)
+        _same_state(verdict, kiosk, log)
     _same_directory(verdict, scene)
     return verdict, log
 
@@ -108,18 +111,27 @@ def _log(path: Path) -> list[Held]:
 
 def _custody(verdict: Verdict, log: list[Held], told: Told, scene: Scene) -> None:
     there = Counter(held.event.id for held in log)
+    kept = there.keys() | scene.excused | _apart(scene)
     for act, (id_, _) in told.events.items():
-        if not there[id_]:
+        if id_ not in kept:
             verdict.lost.append(f"act {act}, {id_}: announced, and not in the hub's log")
     for kiosk in scene.kiosks:
         for id_ in kiosk.store.event_ids():
-            if not there[id_]:
+            if id_ not in kept:
                 verdict.lost.append(f"{id_}: on {kiosk.name}, and not in the hub's log")
     acts = Counter(held.event.data["act"] for held in log if "act" in held.event.data)
-    places = Counter((h.event.device, h.event.incarnation, h.event.kseq) for h in log)
+    single = [h.event for h in log if h.event.device not in scene.doubles]
+    places = Counter((e.device, e.incarnation, e.kseq) for e in single)
     for what, count in (*acts.items(), *places.items(), *there.items()):
         if count > 1:
             verdict.doubled.append(f"{what}: {count} times in the hub's log")
+
+
+def _apart(scene: Scene) -> set[str]:
+    """Decisions that the hub keeps apart, for their device had a double."""
+    with contextlib.closing(sqlite3.connect(scene.hub.disk.path)) as db:
+        rows = db.execute("SELECT id, device FROM quarantine WHERE code = 'fork'")
+        return {id_ for id_, device in rows if device in scene.doubles}
 
 
 def _rooms(verdict: Verdict, log: list[Held]) -> None:
@@ -137,6 +149,8 @@ def _chains(verdict: Verdict, log: list[Held], scene: Scene) -> None:
     """Every kiosk's own events: gapless, chained, of the bytes that were hashed, in one life."""
     for kiosk in scene.kiosks:
         who = kiosk.store.identity
+        if who.device in scene.doubles:
+            continue
         own = sorted((h.event for h in log if h.event.device == who.device), key=lambda e: e.kseq)
         if {event.incarnation for event in own} > {who.incarnation}:
             verdict.diverged.append(f"{kiosk.name} began a new incarnation")
@@ -201,14 +215,33 @@ def _same_rows(
     verdict: Verdict, kiosk: Kiosk, scene: Scene, rows: dict[tuple[str, str], Attendance]
 ) -> None:
     for session in scene.sessions:
-        shown = {row.person: row for row in kiosk.store.attendance(session.id)}
-        meant = {person: row for (name, person), row in rows.items() if name == session.id}
+        shown = _telling(kiosk.store.attendance(session.id))
+        meant = _telling(row for row in rows.values() if row.session == session.id)
         for person in shown.keys() | meant.keys():
             if shown.get(person) != meant.get(person):
                 verdict.diverged.append(
                     f"{kiosk.name}, {session.id}, {person}:"
                     f" shows {shown.get(person)}, must be {meant.get(person)}"
                 )
+
+
+def _telling(rows: Iterable[Attendance]) -> dict[str, Attendance]:
+    """By person, without rows of which nothing is left, as of a decision that does not count."""
+    return {row.person: row for row in rows if row != Attendance(row.session, row.person)}
+
+
+def _same_state(verdict: Verdict, kiosk: Kiosk, log: list[Held]) -> None:
+    """Rows, sessions and review items: entry by entry in this kiosk's order, or all at once."""
+    site = merge.SiteFold()
+    with contextlib.closing(sqlite3.connect(kiosk.disk.path)) as db:
+        query = "SELECT body, low, high, envelope FROM entry WHERE quarantined IS NULL ORDER BY seq"
+        for body, low, high, envelope in db.execute(query):
+            stamp = decode_envelope(envelope) if envelope else None
+            site.apply(Entry(decode_event(body), low, high, stamp))
+    here, meant = site.state, merge.fold(held.entry for held in log)
+    for what in ("rows", "sessions", "items"):
+        if getattr(here, what) != getattr(meant, what):
+            verdict.diverged.append(f"{kiosk.name} folds other {what} than the hub's log comes to")
 
 
 def _same_directory(verdict: Verdict, scene: Scene) -> None:

@@ -28,6 +28,7 @@ FAULTS = {
     "hub_untrusted",
     "kiosk_killed",
     "kiosk_power",
+    "kiosk_put_back",
     "line_cut",
     "line_down",
     "line_slow",

@@ -74,7 +74,7 @@ class Network(RuleBasedStateMachine):
                 data = {"target": events[pick].id}
                 self._do(kiosk, Draft(Kind.RETRACT, "s0", f"p{person}", by, data))
 
-    @rule(name=st.sampled_from(["line_cut", "line_stalled", "line_down", "line_slow"]))
+    @rule(name=st.sampled_from(["line_cut", "line_stalled", "line_down"]))
     def spoil_a_line(self, name):
         self._strike(name)
 
@@ -82,7 +82,7 @@ class Network(RuleBasedStateMachine):
     def kill(self, name):
         self._strike(name)
 
-    @rule(name=st.sampled_from(["clock_jump", "hub_untrusted", "disk_refused"]))
+    @rule(name=st.sampled_from(["clock_jump", "hub_untrusted", "disk_refused", "line_slow"]))
     def confuse(self, name):
         self._strike(name)
 
