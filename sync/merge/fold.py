@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.model import ROW_KINDS, Entry
 from sync.merge.entries import Log
-from sync.merge.rows import NO_TERMS, Terms, folded
+from sync.merge.rows import NO_TERMS, Terms, judged, usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -132,11 +132,15 @@ class Fold:
     def _put(self, key: Key) -> None:
         terms = self._terms.get(key[0], self._otherwise)
         log = self._logs[key]
-        if isinstance(log, Entry):
-            self._rows[key], notes = folded(key, terms, (log,), ())
-        else:
-            self._rows[key], notes = folded(key, terms, log.entries.values(), log.doubtful)
-        if notes:
-            self._notes[key] = notes
-        elif self._notes:
+        if self._notes:
             self._notes.pop(key, None)
+        if isinstance(log, Entry):
+            row = usual(key, terms, (log,))
+        else:
+            row = None if log.doubtful else usual(key, terms, log.entries.values())
+        if row is None:
+            several = Log(log) if isinstance(log, Entry) else log
+            row, notes = judged(key, terms, several.entries.values(), several.doubtful)
+            if notes:
+                self._notes[key] = notes
+        self._rows[key] = row

@@ -50,13 +50,12 @@ def author(entry: Entry) -> str:
 class Told:
     """Collects what is to be said of one row while it is judged."""
 
-    __slots__ = ("_apart", "_found", "_key", "flags")
+    __slots__ = ("_found", "_key", "flags")
 
     def __init__(self, key: Key) -> None:
         self._key = key
         self.flags: set[Flag] = set()
         self._found: list[tuple[Flag, str, Human, list[str], str, dict[str, Any]]] = []
-        self._apart: Sequence[Entry] = ()
 
     def absent(self, flag: Flag, winner: Decision | None, scans: Sequence[Entry]) -> None:
         """Check-ins that an absence did not know, or that came in knowing of it."""
@@ -108,12 +107,8 @@ class Told:
         device = scans[0].event.device
         self._add(Flag.AFTER_CLOSE, ids, device, human=human, key=key, **_when(scans))
 
-    def apart(self, entries: Sequence[Entry]) -> None:
-        """Events of the row that decide nothing."""
-        self._apart = entries
-
-    def items(self, row: Attendance) -> tuple[ReviewItem, ...]:
-        """All of it as items, now that the row is known."""
+    def items(self, row: Attendance, apart: Sequence[Entry]) -> tuple[ReviewItem, ...]:
+        """All of it as items, now that the row is known; `apart` are its events that count not."""
         found = [
             ReviewItem(
                 id=item_id(flag if key == flag else f"{flag}/{key}", self._key, ids),
@@ -128,7 +123,7 @@ class Told:
             )
             for flag, key, human, ids, device, args in self._found
         ]
-        found += [set_apart(entry, self._key) for entry in self._apart]
+        found += [set_apart(entry, self._key) for entry in apart]
         return tuple(sorted(found, key=lambda item: item.id))
 
     def _add(

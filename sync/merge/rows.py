@@ -71,7 +71,9 @@ def fold_row(
     if terms is None:
         terms = Terms(session.late_at) if session else NO_TERMS
     key = (session.id if session else session_id or "", person)
-    return folded(key, terms, log.entries.values(), log.doubtful)[0]
+    held = log.entries.values()
+    row = None if log.doubtful else usual(key, terms, held)
+    return judged(key, terms, held, log.doubtful)[0] if row is None else row
 
 
 def saw_for_decision(entries: Iterable[Entry]) -> tuple[str, ...]:
@@ -87,15 +89,6 @@ def saw_for_scan(attendance: Attendance | None, closed_by: Iterable[str] = ()) -
     """
     won = (attendance.winner,) if attendance is not None and attendance.winner else ()
     return (*won, *closed_by)
-
-
-def folded(
-    key: Key, terms: Terms, entries: Collection[Entry], doubtful: Collection[str]
-) -> tuple[Attendance, tuple[ReviewItem, ...]]:
-    """The row of these entries, and all that is to be said of it."""
-    if not doubtful and (row := usual(key, terms, entries)) is not None:
-        return row, ()
-    return judged(key, terms, entries, doubtful)
 
 
 def usual(key: Key, terms: Terms, entries: Collection[Entry]) -> Attendance | None:
@@ -127,9 +120,8 @@ def usual(key: Key, terms: Terms, entries: Collection[Entry]) -> Attendance | No
 def judged(
     key: Key, terms: Terms, entries: Collection[Entry], doubtful: Collection[str]
 ) -> tuple[Attendance, tuple[ReviewItem, ...]]:
-    """The whole of the rules, for a row of any events."""
-    apart = [e for e in entries if _set_apart(e, terms.forks)]
-    live = [e for e in entries if not _set_apart(e, terms.forks)]
+    """The row of any events by the whole of the rules, and all that is to be said of it."""
+    live, apart, clean = _parted(entries, terms.forks)
     knew = Causality([e.event for e in live], terms.forks).knew
     if gone := decisions.retracted(live):
         live = [e for e in live if e.event.id not in gone]
@@ -152,10 +144,12 @@ def judged(
         arrival, departure = _times(winner, arrival, departure)
     if status is _ABSENT:
         arrival = departure = None
-    told.doubtful([e for e in moves if e.event.id in doubtful] if doubtful else ())
-    told.two_places(evidence.too_far(moves, terms.places))
-    told.forked([e for e in moves if forked(e, terms.forks)])
-    told.apart(apart)
+    if doubtful:
+        told.doubtful([e for e in moves if e.event.id in doubtful])
+    if terms.places is not evidence.NOWHERE:
+        told.two_places(evidence.too_far(moves, terms.places))
+    if not clean:
+        told.forked([e for e in moves if forked(e, terms.forks)])
 
     first = evidence.earliest(counted or scans) if scans else None
     row = Attendance(
@@ -170,7 +164,20 @@ def judged(
         device=first.event.device if first else "",
         flags=tuple([flag for flag in _FLAGS if flag in told.flags]) if told.flags else (),
     )
-    return row, told.items(row)
+    return row, told.items(row, apart) if told.flags or apart else ()
+
+
+def _parted(entries: Collection[Entry], forks: Forks) -> tuple[list[Entry], list[Entry], bool]:
+    """What counts, what is set apart, and whether all is so plain that nothing more is asked."""
+    live = [
+        e
+        for e in entries
+        if e.envelope is None or (e.envelope.verdict != QUARANTINED and not e.envelope.code)
+    ]
+    if not forks and len(live) == len(entries):
+        return live, [], True
+    apart = [e for e in entries if _set_apart(e, forks)]
+    return [e for e in entries if not _set_apart(e, forks)], apart, False
 
 
 def _set_apart(entry: Entry, forks: Forks) -> bool:

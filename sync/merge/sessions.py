@@ -25,19 +25,22 @@ class Closing:
     low: int
     high: int
 
-    def knew(self, event: Event) -> bool:
-        """Whether some closing was made in sight of the event."""
-        return any(event.id in one.saw or _follows(one, event) for one in self.events)
-
     def known_to(self, event: Event) -> bool:
         """Whether the event was written where a closing was known."""
         return any(one.id in event.saw or _follows(event, one) for one in self.events)
 
     def leaves(self, scan: Entry) -> bool:
         """Whether the check-in counts as one before the closing: it may have begun before."""
-        if self.knew(scan.event):
-            return True
-        return scan.low < self.high and not self.known_to(scan.event)
+        event, aware = scan.event, False
+        for one in self.events:
+            if one.device == event.device and one.incarnation == event.incarnation:
+                if event.kseq < one.kseq:
+                    return True
+                aware = True
+            if event.id in one.saw:
+                return True
+            aware = aware or one.id in event.saw
+        return scan.low < self.high and not aware
 
 
 @dataclass(frozen=True, slots=True)
