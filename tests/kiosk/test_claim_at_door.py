@@ -25,7 +25,7 @@ from kiosk.proof import ClaimTiming
 from kiosk.store import Slot
 from kiosk.templates import NoTemplateError
 from kiosk.vault import VaultError
-from kiosk.verification import Verdict, Verified
+from kiosk.verification import VerificationTiming, Verdict, Verified
 from tests.fakes import NOON
 from tests.kiosk.test_desk import KEY, Door, directory
 
@@ -220,6 +220,10 @@ async def test_the_verdict_and_the_readiness_may_come_from_any_thread(door, orac
     thread.join()
     claims = [state.claim.ready for state in door.states if state.claim]
     assert claims == [False, True]
+
+
+def test_the_screen_counts_down_what_the_reader_waits():
+    assert ClaimTiming().finger == VerificationTiming().patience
 
 
 # -- whose turn it is ------------------------------------------------------------------------------

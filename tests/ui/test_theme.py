@@ -15,6 +15,7 @@ TEXT = [
     *("lateFg/lateBg", "excFg/excBg", "absFg/absBg", "expFg/expBg"),
     *("acceptedInk/accepted", "alreadyInk/already", "refusedInk/refused", "retryInk/retry"),
     *("deepInk/acceptedDeep", "deepInk/alreadyDeep", "deepInk/refusedDeep", "retryInk/retryDeep"),
+    *("deepInk/ask", "deepInk/askDeep"),
 ]
 SIGNS = ["edge/field", "edge/surface", "edge/raised", "ok/surface", "ok/raised", "warn/surface"]
 # As measured when the palette was drawn.
