@@ -14,6 +14,7 @@ from kiosk import log
 from kiosk.clock import SystemClock
 from kiosk.config import DIRS, Config, load, make_folder
 from kiosk.hub_commands import hub
+from kiosk.outbox_commands import export, import_events, reset, sign_in
 from kiosk.pair_command import pair, unpair
 from kiosk.terminal import CONFIG, LazyGroup, one_line
 
@@ -103,6 +104,8 @@ def emulator(context: click.Context) -> None:
 
 main.add_command(LazyGroup("consent", "kiosk.consent_commands", "Consent to kept fingerprints."))
 main.add_command(hub)
+for _command in (export, import_events, reset, sign_in):
+    main.add_command(_command)
 main.add_command(pair)
 main.add_command(unpair)
 main.add_command(

@@ -70,6 +70,7 @@ class App:
             clock=clock,
             zone=config.site.zone,
         )
+        self.store.keep_days = config.storage.keep_days
         settings = DeskSettings(config.organisation.name, config.door.repeat_seconds)
         self._hub_clock = HubClock(clock)
         self._hub_clock.learn(self.store.anchors())

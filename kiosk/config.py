@@ -70,9 +70,13 @@ class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the database lives; empty for the user's data directory."""
+    """Where the database lives; empty for the user's data directory.
+
+    Events stay at least `keep_days`, and longer unless a backup of the hub has them.
+    """
 
     directory: str = ""
+    keep_days: Annotated[float, Meta(ge=30, le=36_500)] = 400
 
 
 class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -69,7 +69,7 @@ class HubClient:
     """
 
     def __init__(self, url: str, token: str, org: str, site: str) -> None:
-        self._url = url
+        self.url = url
         self._token = token
         self._path = f"/v1/directory?org={quote(org, safe='')}&site={quote(site, safe='')}"
 
@@ -84,13 +84,13 @@ class HubClient:
     def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        status, answer = exchange(self._url, "POST", self._path, body, headers)
+        status, answer = exchange(self.url, "POST", self._path, body, headers)
         if status != http.client.OK:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
         try:
             return Taken(int(answer["events"]), int(answer["unchanged"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise DirectoryError(f"what answers at {self._url} is no hub") from error
+            raise DirectoryError(f"what answers at {self.url} is no hub") from error
 
 
 def exchange(

@@ -6,7 +6,6 @@ Runs in the store's writer thread only; `kiosk.store` is the door to it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import sqlite3
@@ -16,20 +15,20 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
+from kiosk import pruning
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
+from kiosk.entries import entries_of
 from kiosk.incarnation import begun
 from kiosk.model import (
     EVIDENCE,
     ROW_KINDS,
     Attendance,
     Change,
-    Entry,
     Envelope,
     Event,
     Kind,
     Person,
     Session,
-    decode_envelope,
     decode_event,
     encode_event,
     sealed,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kiosk.devicekey import DeviceKeys
-    from kiosk.records import Draft, Salvage, Settled
+    from kiosk.records import Carried, Draft, Salvage, Settled
     from kiosk.storefile import Identity
 
 T = TypeVar("T")
@@ -101,6 +100,10 @@ class Ledger:
         ).fetchone()
         self._kseq: int = last[0] if last else 0
         self._head = decode_event(last[1]).hash if last else ""
+        self._go_on_behind_pruned()
+        self._pruned = bool(
+            connection.execute("SELECT EXISTS (SELECT 1 FROM pruned)").fetchone()[0]
+        )
         anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
         self._anchor = next((Anchor(*row) for row in anchors), None)
         self._floor: int = connection.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
@@ -172,9 +175,9 @@ class Ledger:
         if draft.kind in EVIDENCE:
             row = self._row(draft.session, draft.person)
             return merge.saw_for_scan(row) if row else ()
-        return merge.saw_for_decision(
-            entries_of(self._db, draft.session, [draft.person])[draft.person]
-        )
+        here = entries_of(self._db, draft.session, [draft.person])[draft.person]
+        gone = pruning.ids_of(self._db, draft.session, draft.person)
+        return tuple(dict.fromkeys((*gone, *merge.saw_for_decision(here))))
 
     def _insert(
         self,
@@ -255,6 +258,9 @@ class Ledger:
         folded = []
         for session, people in _by_session(touched.keys).items():
             known = touched.sessions.get(session) or self._sessions.get(session)
+            if self._pruned:
+                still = pruning.frozen(self._db, session, people)
+                people = [person for person in people if person not in still]  # noqa: PLW2901
             for person, entries in entries_of(self._db, session, people).items():
                 row = merge.fold_row(known, person, entries, session)
                 touched.rows.append(row)
@@ -441,6 +447,33 @@ class Ledger:
             here = (anchor for anchor in salvage.anchors if anchor.boot == self._clock.boot)
             self._anchor = next(here, None)
 
+    def carry(self, carried: Sequence[Carried], touched: Touched) -> int:
+        """Take in events of other devices, to be passed on with their signatures; how many."""
+        known = {event.id for event in self._known([one.event.id for one in carried])}
+        fresh = {one.event.id: one for one in carried if one.event.id not in known}
+        for one in fresh.values():
+            seq = self._insert(one.event, one.body, None, touched)
+            self._db.execute("INSERT INTO carried VALUES (?, ?, ?)", (seq, one.key, one.signature))
+            self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+        return len(fresh)
+
+    def prune(self, safe: pruning.Safe, before: int) -> int:
+        """See `kiosk.pruning.prune`; the end of the own chain is kept, whatever goes."""
+        gone = pruning.prune(self._db, self.identity.org, self._sessions.values(), safe, before)
+        if gone:
+            self._pruned = True
+            end = msgspec.json.encode([self.identity.incarnation, self._kseq, self._head]).decode()
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (pruning.CHAIN, end))
+        return gone
+
+    def _go_on_behind_pruned(self) -> None:
+        query = "SELECT value FROM meta WHERE key = ?"
+        row = self._db.execute(query, (pruning.CHAIN,)).fetchone()
+        if row is not None:
+            incarnation, kseq, head = msgspec.json.decode(row[0], type=tuple[str, int, str])
+            if incarnation == self.identity.incarnation and kseq > self._kseq:
+                self._kseq, self._head = kseq, head
+
     @property
     def last_kseq(self) -> int:
         """How many events the present incarnation has written."""
@@ -467,30 +500,6 @@ class Ledger:
             "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
             (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),
         )
-
-
-def entries_of(db: sqlite3.Connection, session: str, people: list[str]) -> dict[str, list[Entry]]:
-    """What rows of one session are folded from, each in the order it was written here."""
-    found = db.execute(
-        "SELECT id, person, kind, body, low, high, envelope FROM entry WHERE session = ?"
-        " AND person IN (SELECT value FROM json_each(?)) AND quarantined IS NULL ORDER BY seq",
-        (session, _JSON.encode(people).decode()),
-    )
-    rows: dict[str, list[Entry]] = {person: [] for person in people}
-    for id_, person, kind, body, low, high, envelope in found:
-        if kind in ROW_KINDS:
-            try:
-                stamp = decode_envelope(envelope) if envelope else None
-                rows[person].append(Entry(decode_event(body), low, high, stamp))
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                _say_unreadable(id_)
-    return rows
-
-
-@functools.lru_cache(maxsize=1024)
-def _say_unreadable(event: str) -> None:
-    """Once for each, though its row is folded at every scan."""
-    _LOG.error("event %s of the log cannot be read; its row is folded without it", event)
 
 
 def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from kiosk.model import Author
 
 if TYPE_CHECKING:
     from kiosk.clock import Anchor
-    from kiosk.model import Envelope, Kind
+    from kiosk.model import Envelope, Event, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,16 @@ class Held:
     device: str
     incarnation: str
     kseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An event of another device on its way, as its author wrote and signed it (hex)."""
+
+    event: Event
+    body: bytes
+    key: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)

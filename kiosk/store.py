@@ -20,9 +20,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from kiosk.clock import Anchor, Clock
+from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
-from kiosk.ledger import Ledger, Touched, entries_of
+from kiosk.entries import entries_of
+from kiosk.ledger import Ledger, Touched
 from kiosk.model import (
     Attendance,
     Change,
@@ -35,7 +36,7 @@ from kiosk.model import (
     session_room,
     site_room,
 )
-from kiosk.records import Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
+from kiosk.records import Carried, Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     Identity,
     StoreBusyError,
@@ -57,7 +58,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from kiosk.pruning import Safe
+
 __all__ = [
+    "Carried",
     "Draft",
     "Held",
     "Identity",
@@ -84,6 +88,9 @@ _SESSION = msgspec.json.Decoder(Session)
 
 # Local facts overtake whatever the hub sends: somebody is standing at the door.
 _LOCAL, _REMOTE, _STOP = 0, 1, 2
+KEEP_DAYS = 400.0  # events are kept at least as long, whatever the hub has
+_ANCHORS = "anchors"
+_CARRIED_ANCHORS = 32
 _FOLLOWED = 64  # sessions; what happened in others long since is no longer news
 
 
@@ -109,6 +116,7 @@ class Store:
         """Use `Store.open`; this takes what it has opened."""
         self.path = path
         self.keys = keys
+        self.keep_days = KEEP_DAYS
         self._lock = lock
         self._listeners: list[Callable[[Change], None]] = []
         self._jobs: queue.PriorityQueue[tuple[int, int, _Job | None]] = queue.PriorityQueue()
@@ -219,6 +227,33 @@ class Store:
     def renew(self, why: str) -> Future[None]:
         """Begin a new incarnation (see `kiosk.incarnation`); `identity` is it from then on."""
         return self._submit(_LOCAL, lambda _: self._ledger.renew(self.keys, why))
+
+    def carry(self, carried: Sequence[Carried], anchors: Sequence[Anchor] = ()) -> Future[int]:
+        """Take in events of other devices, to be passed on; how many were not here already.
+
+        Who calls has checked that their authors signed them. `anchors` are of the authors' boots:
+        they go along, and tell this kiosk nothing.
+        """
+
+        def work(touched: Touched) -> int:
+            kept = {(a.boot, a.ticks): a for a in (*self.carried_anchors(), *anchors)}
+            note = msgspec.json.encode(list(kept.values())[-_CARRIED_ANCHORS:]).decode()
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ANCHORS, note))
+            return self._ledger.carry(carried, touched)
+
+        return self._submit(_LOCAL, work)
+
+    def carried_anchors(self) -> list[Anchor]:
+        """The anchors that came along with carried events."""
+        return msgspec.json.decode(self.note(_ANCHORS) or "[]", type=list[Anchor])
+
+    def prune(self, safe: Safe, now: int) -> Future[int]:
+        """Let go of what is safe at the hub and older than `keep_days` (see `kiosk.pruning`).
+
+        `now` is the hub's time (UTC ns). How many events.
+        """
+        before = now - int(self.keep_days * 86_400 * NS)
+        return self._submit(_REMOTE, lambda _: self._ledger.prune(safe, before))
 
     def last_kseq(self) -> int:
         """How many events the present incarnation has written."""
@@ -359,7 +394,7 @@ class Store:
         return rows[0][0] if rows else None
 
     def _followed(self) -> list[Session]:
-        known = self.sessions()
+        known = self._unpruned(self.sessions())
         if len(known) <= _FOLLOWED:
             return known
         # A kiosk without a battery clock wakes up in the past.
@@ -368,6 +403,18 @@ class Store:
         query = "SELECT DISTINCT session FROM event WHERE seq IN (SELECT seq FROM outbox)"
         wanted = {session.id for session in nearest} | {row[0] for row in self._read(query)}
         return [session for session in known if session.id in wanted]
+
+    def _unpruned(self, known: list[Session]) -> list[Session]:
+        """All but those let go of, unless something new has come to them."""
+        gone = {row[0] for row in self._read("SELECT DISTINCT session FROM pruned")}
+        if not gone:
+            return known
+        query = (
+            "SELECT DISTINCT p.session FROM pruned p"
+            " JOIN event e ON e.session = p.session AND e.person IS NOT NULL"
+        )
+        gone -= {row[0] for row in self._read(query)}
+        return [session for session in known if session.id not in gone]
 
     # -- the writer thread -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from kiosk.clock import Anchor
 from kiosk.devicekey import DeviceKeyError
 from kiosk.incarnation import PUT_BACK
+from kiosk.pruning import Safe
 from kiosk.store import StoreError
 from kiosk.tasks import spawn, stop
 from sync.client.downloads import Downloads
@@ -158,6 +159,9 @@ class Exchange:
         if answer.received_kseq.get(who.incarnation, 0) > self._store.last_kseq():
             await self._renew()
         self._uploads.anchor(*self._store.anchors()[-_MOST_ANCHORS:])
+        self._uploads.anchor(*self._store.carried_anchors())
+        if answer.stable and answer.hub_time:
+            self._store.prune(Safe(answer.epoch, answer.stable), answer.hub_time)
         self._anchor(sent, answer.hub_time)
         await self._reoffer(who.incarnation, answer)
         self.welcomed = True

@@ -161,7 +161,7 @@ async def test_an_item_too_large_for_the_line_stays_and_does_not_stop_the_rest(p
 
 
 async def test_a_disk_full_at_the_hub_is_waited_out(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("sync.hub.connection._RETRY_AFTER", 0.1)
+    monkeypatch.setattr("sync.hub.intake._RETRY_AFTER", 0.1)
     async with hub(path) as server:
         with kiosk(tmp_path / "k.db", server.url) as one:
             await one.settled()
