@@ -11,7 +11,7 @@ import pytest
 
 from drivers.emulator import Emulator
 from drivers.events import FingerDown, Lifted, Matched
-from drivers.profiles import GEN_IMAGE, R307, STORE
+from drivers.profiles import GEN_IMAGE, R307, STORE, ZFM20
 from drivers.reconcile import reconcile
 from drivers.slots import SlotState
 from drivers.zfm import ZfmSensor, open_zfm
@@ -36,9 +36,10 @@ EVERYBODY = {*MONDAY, *TUESDAY}
 
 
 @pytest.fixture
-def small(tmp_path):
+def small(tmp_path, request):
     """A module with room for three."""
-    with Emulator(replace(R307, capacity=3), tmp_path / "sensor", seed=5) as running:
+    profile = replace(getattr(request, "param", R307), capacity=3)
+    with Emulator(profile, tmp_path / "sensor", seed=5) as running:
         yield running
 
 
@@ -142,7 +143,7 @@ def test_a_sensor_that_comes_back_is_gone_on_with(keepers, small, store):
     is_inside(store, TUESDAY)
 
 
-@pytest.mark.parametrize("call", [1, 8])
+@pytest.mark.parametrize(("small", "call"), [(R307, 1), (ZFM20, 8)], indirect=["small"])
 def test_killed_in_the_middle_the_next_start_gets_there(tmp_path, small, open_store, clock, call):
     store = open_store()
     know(store, *sorted(EVERYBODY))
