@@ -25,7 +25,7 @@ from kiosk.proof import ClaimTiming
 from kiosk.store import Slot
 from kiosk.templates import NoTemplateError
 from kiosk.vault import VaultError
-from kiosk.verification import VerificationTiming, Verdict, Verified
+from kiosk.verification import Verdict, VerificationTiming, Verified
 from tests.fakes import NOON
 from tests.kiosk.test_desk import KEY, Door, directory
 
