@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from websockets.exceptions import (
 )
 
 from kiosk.model import LinkState
+from sync.client.wires import AnsweredError
 from sync.protocol import Close, MismatchError, ProtocolError
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ class Ending:
     """The state to show until the next try, why, and how long to wait at least (seconds).
 
     `careful`: what was sent may have been at fault, so look at it more closely next time.
+    `at_once`: the next try is by another transport, and need not wait.
     """
 
     state: LinkState
     reason: str
     at_least: float = 0.0
     careful: bool = False
+    at_once: bool = False
 
 
 def ending(error: Exception, refusal: Error | None, pacing: Pacing) -> Ending:
@@ -46,17 +50,30 @@ def ending(error: Exception, refusal: Error | None, pacing: Pacing) -> Ending:
         reason = f"the hub {refusal.message}"
         return Ending(LinkState.ATTENTION, reason, pacing.refused_retry)
     after = _sane(refusal.after) if refusal is not None else 0.0
+    if (needed := _needs_somebody(error)) is not None:
+        return Ending(LinkState.ATTENTION, needed, pacing.refused_retry)
     match error:
-        case MismatchError():
-            return Ending(LinkState.ATTENTION, f"the hub {error}", pacing.refused_retry)
         case ConnectionClosed():
             return _closed(error.rcvd.code if error.rcvd else None, after, pacing)
         case InvalidStatus():
             return _answered(error, pacing)
-        case InvalidURI():
-            reason = "the hub's address is not one"
-            return Ending(LinkState.ATTENTION, reason, pacing.refused_retry)
+        case AnsweredError():
+            return _refused(error, pacing)
     return Ending(LinkState.OFFLINE, _plainly(error), after)
+
+
+def _needs_somebody(error: Exception) -> str | None:
+    """Why no try will help until somebody has changed something; None if one may."""
+    match error:
+        case MismatchError():
+            return f"the hub {error}"
+        case ssl.SSLCertVerificationError():
+            return "the hub's certificate is not trusted here"
+        case ProtocolError(code="renewed"):
+            return Ending(LinkState.OFFLINE, str(error))
+        case InvalidURI():
+            return "the hub's address is not one"
+    return None
 
 
 def _plainly(error: Exception) -> str:
@@ -80,6 +97,19 @@ def _closed(code: int | None, after: float, pacing: Pacing) -> Ending:
     if code == Close.TRY_LATER:
         return Ending(LinkState.OFFLINE, "the hub is busy", after or pacing.sweep)
     return Ending(LinkState.OFFLINE, "the connection ended", after)
+
+
+def _refused(error: AnsweredError, pacing: Pacing) -> Ending:
+    if error.reason == Close.SUPERSEDED.name.lower():
+        return Ending(*_REFUSALS[Close.SUPERSEDED], pacing.refused_retry)
+    if error.reason == Close.REVOKED.name.lower():
+        return Ending(*_REFUSALS[Close.REVOKED], pacing.refused_retry)
+    if error.status in (401, 403):
+        return Ending(*_REFUSALS[Close.TOKEN], pacing.refused_retry)
+    if error.status in (400, 413):
+        return Ending(LinkState.OFFLINE, "the hub did not understand", careful=True)
+    reason = f"the hub answered with status {error.status}"
+    return Ending(LinkState.OFFLINE, reason, _sane(error.after))
 
 
 def _answered(error: InvalidStatus, pacing: Pacing) -> Ending:

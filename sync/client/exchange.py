@@ -24,6 +24,7 @@ from sync.protocol import (
     Events,
     FromHub,
     FromKiosk,
+    Gap,
     Hello,
     Ping,
     Pong,
@@ -40,11 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from websockets.asyncio.client import ClientConnection
-
     from kiosk.clock import Clock
     from kiosk.store import Store
     from sync.client.pacing import Pacing
+    from sync.client.wires import Wire
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,11 +62,11 @@ EXPECTED = (ConnectionClosed, ProtocolError, StoreError, sqlite3.Error, OSError,
 
 
 class Exchange:
-    """Talks over one open WebSocket. `refusal` is the hub's last `error`, should it end so."""
+    """Talks over one open wire. `refusal` is the hub's last `error`, should it end so."""
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: Wire,
         store: Store,
         clock: Clock,
         pacing: Pacing,
@@ -89,10 +89,16 @@ class Exchange:
         self._pacing = pacing
         self._heard = heard
         self._offered = offered
+        self._lost: dict[str, int] = {}
         self._passed_over: dict[str, int] = {}
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._uploads = Uploads(store, self._say, clock, pacing, careful=careful)
         self._downloads = Downloads(store, self._say, pacing)
+
+    @property
+    def lost(self) -> int:
+        """How many events of this device the hub misses, and knows that it will never get."""
+        return sum(self._lost.values())
 
     @property
     def set_apart(self) -> int:
@@ -231,6 +237,9 @@ class Exchange:
                 self._downloads.position(message)
             case Pong():
                 self._anchor(message.echo, message.hub_time)
+            case Gap():
+                self._lost[message.incarnation] = message.missing
+                _LOG.error("this kiosk has lost %d events of its own", message.missing)
             case Error():
                 self.refusal = message
                 _LOG.warning("the hub says: %s %s", message.code, message.message)

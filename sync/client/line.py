@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from kiosk.incarnation import PAIRING, unpaired
@@ -18,11 +19,15 @@ from kiosk.model import LinkState, LinkStatus
 from kiosk.tasks import spawn, stop
 from sync.client.endings import Ending, ending
 from sync.client.exchange import EXPECTED, Exchange
+from sync.client.ladder import TRANSPORTS, Ladder
 from sync.client.pacing import Backoff, Pacing
-from sync.protocol import MAX_FROM_HUB, PATH
+from sync.client.rungs import Rungs
+from sync.client.wires import ClimbedError
+from sync.protocol import MAX_FROM_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kiosk.clock import Clock
     from kiosk.store import Store
@@ -32,15 +37,18 @@ _LOG = logging.getLogger(__name__)
 _JOIN = 2.0  # seconds
 _REFRESH = 0.05  # seconds between two looks at what is held
 _EXCHANGE_NEWS = 5_000_000_000  # ns after which a later exchange alone is worth saying
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _UNFIT_TOKEN = "this kiosk's token holds signs that are not visible ASCII"  # noqa: S105  is no token
+_LIMITED = {"sse": LinkState.LIMITED_SSE, "polling": LinkState.LIMITED_POLLING}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SyncClient:
     """Keeps a kiosk's store and a hub in agreement. Thread-safe; `stop` ends its thread."""
 
-    def __init__(
+    # A simulation, whose network knows no other, names one.
+    _transports: tuple[str, ...] = TRANSPORTS
+
+    def __init__(  # noqa: PLR0913  what a line needs
         self,
         store: Store,
         url: str | Callable[[], str | None],
@@ -50,10 +58,13 @@ class SyncClient:
         name: str,
         on_status: Callable[[LinkStatus], None],
         pacing: Pacing = Pacing(),  # noqa: B008  frozen
+        *,
+        ca: Path | None = None,
     ) -> None:
         """`url` is the hub's (http, https, ws or wss); it and `token` may be asked before each try.
 
-        `on_status` is called in the line's thread, whenever something changed that is shown.
+        `on_status` is called in the line's thread, whenever something changed that is shown. `ca`
+        is a file of certificates (PEM) to trust a hub's by, in the place of the system's own.
         """
         self._store = store
         self._url = url if callable(url) else lambda: url
@@ -64,6 +75,8 @@ class SyncClient:
         self._on_status = on_status
         self._pacing = pacing
         self._backoff = Backoff(pacing)
+        self._ladder = Ladder(self._transports)
+        self._rungs = Rungs(pacing, ca, self._connect)
         self._status = LinkStatus()
         self._said: LinkStatus | None = None
         self._seen_apart: tuple[int, int | None] | None = None
@@ -133,6 +146,7 @@ class SyncClient:
         trying = spawn(self._try_for_ever(), "sync-line")
         await self._halted.wait()
         await stop(trying)
+        await self._rungs.close()
 
     async def _try_for_ever(self) -> None:
         while True:
@@ -146,6 +160,8 @@ class SyncClient:
         self._kicked.clear()
         end = await self._try_once()
         self._careful |= end.careful
+        if end.at_once:
+            return
         wait = self._backoff.wait(end.at_least)
         self._tell(
             state=end.state,
@@ -166,19 +182,18 @@ class SyncClient:
 
     async def _try_once(self) -> Ending:
         exchange: Exchange | None = None
-        socket: ClientConnection | None = None
         try:
-            where = _websocket_url(self._url())
-            if where is None:
+            url = self._url()
+            if url is None:
                 return Ending(LinkState.OFFLINE, "the hub is not running")
             token = self._token()
             if not all("!" <= sign <= "~" for sign in token):
                 return Ending(LinkState.SIGN_IN, _UNFIT_TOKEN, self._pacing.refused_retry)
             if why := await self._unpaired(token):
                 return Ending(LinkState.SIGN_IN, why, self._pacing.refused_retry)
-            async with self._connect(where, token) as socket:
+            async with self._rungs.opened(self._ladder.transport, url, token) as wire:
                 exchange = self._exchange = Exchange(
-                    socket,
+                    wire,
                     self._store,
                     self._clock,
                     self._pacing,
@@ -186,20 +201,51 @@ class SyncClient:
                     self._offered,
                     careful=self._careful,
                 )
-                await exchange.run(self._site, self._name)
+                climbing = spawn(self._climb(url, token), "sync-climb")
+                try:
+                    await exchange.run(self._site, self._name)
+                finally:
+                    await stop(climbing)
             return Ending(LinkState.OFFLINE, "the connection ended")
         except (*EXPECTED, InvalidHandshake, InvalidURI) as error:
-            found = ending(error, exchange.refusal if exchange else None, self._pacing)
-            _LOG.info("the line is down (%s): %s", found.state, found.reason)
-            return found
+            return self._ended(error, exchange)
         except Exception:  # noqa: BLE001  whatever it is, the line must be tried again
             _LOG.exception("the line failed")
             return Ending(LinkState.OFFLINE, "the line failed", self._pacing.sweep)
         finally:
             self._exchange = None
-            if socket is not None:
-                # With Python 3.11.2 (Debian 12) a cancelled close leaves the socket open.
-                socket.transport.abort()
+
+    def _ended(self, error: Exception, exchange: Exchange | None) -> Ending:
+        found = ending(error, exchange.refusal if exchange else None, self._pacing)
+        was = self._ladder.transport
+        greeted = exchange is not None and exchange.welcomed
+        proven = exchange is not None and exchange.proven
+        moved = self._ladder.ended(error, greeted=greeted, proven=proven)
+        _LOG.info("the line is down (%s): %s", found.state, found.reason)
+        if not moved:
+            return found
+        if not isinstance(error, ClimbedError):
+            _LOG.warning(
+                "%s does not get through: %s; trying %s", was, error, self._ladder.transport
+            )
+            self._tell(state=LinkState.OFFLINE, reason=found.reason, transport="")
+        return replace(found, at_once=True)
+
+    async def _climb(self, url: str, token: str) -> None:
+        """On a lower rung: look for a better one, at once when asked to try now."""
+        wait = self._pacing.climb
+        while self._ladder.rung:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(wait / 2, wait)):  # noqa: S311  no secret
+                    await self._kicked.wait()
+                wait = self._pacing.climb
+            self._kicked.clear()
+            for rung, transport in enumerate(self._ladder.rungs[: self._ladder.rung]):
+                if await self._rungs.reaches(transport, url, token):
+                    self._ladder.climbed(rung)
+                    self._rungs.end(ClimbedError(f"{transport} gets through again"))
+                    return
+            wait = min(wait * 2, self._pacing.last_climb)
 
     async def _unpaired(self, token: str) -> str:
         """Why this kiosk must be paired anew first; "" if it need not."""
@@ -218,6 +264,7 @@ class SyncClient:
             open_timeout=self._pacing.connect,
             ping_interval=self._pacing.ping,
             ping_timeout=self._pacing.ping,
+            ssl=self._rungs.context(where),
             close_timeout=0.5,
             max_size=MAX_FROM_HUB,
             max_queue=64,
@@ -230,12 +277,13 @@ class SyncClient:
             return
         if exchange.proven:
             self._backoff.reset()
-        connected = self._status.transport != ""
+        transport = self._ladder.transport
+        connected = self._status.transport == transport
         self._status = replace(self._status, last_exchange=self._clock.wall())
         if not connected:
             self._tell(
-                transport="websocket",
-                last_transport="websocket",
+                transport=transport,
+                last_transport=transport,
                 retry_at=None,
                 attempt=0,
                 reason="",
@@ -249,6 +297,7 @@ class SyncClient:
         status = self._counted(replace(self._status, **changes))
         if status.transport:
             state = LinkState.SYNCING if status.held else LinkState.ONLINE
+            state = _LIMITED.get(status.transport, state)
             status = replace(status, state=state)
         self._status = status
         if not _alike(status, self._said):
@@ -270,7 +319,8 @@ class SyncClient:
         except Exception as error:  # noqa: BLE001  a count is for show, the line is not
             self._note_failure("the outbox cannot be counted", error)
             return status
-        return replace(status, held=held, oldest_held=oldest)
+        lost = self._exchange.lost if self._exchange else status.attention
+        return replace(status, held=held, oldest_held=oldest, attention=lost)
 
 
 def _alike(status: LinkStatus, said: LinkStatus | None) -> bool:
@@ -280,14 +330,3 @@ def _alike(status: LinkStatus, said: LinkStatus | None) -> bool:
     if status.last_exchange is None or said.last_exchange is None:
         return status.last_exchange == said.last_exchange
     return abs(status.last_exchange - said.last_exchange) < _EXCHANGE_NEWS
-
-
-def _websocket_url(url: str | None) -> str | None:
-    """The address of the hub's WebSocket; None if there is no hub now. Raises `InvalidURI`."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise InvalidURI(url, "not an http(s) or ws(s) address")
-    path = parts.path.rstrip("/")
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path + PATH, "", ""))

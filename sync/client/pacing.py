@@ -25,6 +25,11 @@ class Pacing:
     sweep: float = 5.0  # how often a filled outbox is looked at even if nobody calls
     slice: int = 50  # remote events applied at once
     pause: float = 0.002  # between two slices, so that the screen gets its turn
+    silence: float = 25.0  # of an event stream, whose hub gives a sign of life every 10
+    poll_wait: float = 20.0  # how long the hub may wait with its answer to a poll
+    poll_pause: float = 0.2  # between two polls
+    climb: float = 5.0  # before a better transport is tried again, doubled each time
+    last_climb: float = 600.0
     cursor: float = 2.0  # how long a cursor that moved without events may wait to be saved
 
 
