@@ -151,7 +151,9 @@ class SimulatedStore(Store):
 
 
 class SimulatedClient(SyncClient):
-    """A line over a simulated network."""
+    """A line over a simulated network, which carries nothing but WebSockets."""
+
+    _transports = ("websocket",)
 
     def dial(self, kiosk: Kiosk) -> None:
         self._backoff = Backoff(PACING, kiosk.chance.uniform)
@@ -275,6 +277,9 @@ class SimulatedHub(Hub):
 
     async def _listen(self) -> str:
         return "http://hub"
+
+    async def _tick(self) -> None:
+        """There are no event streams to be looked at."""
 
     async def converse(self, end: Any) -> None:  # noqa: ANN401  see `HubEnd`
         await Conversation(self._core, end, end, end).run()
