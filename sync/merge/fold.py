@@ -48,7 +48,9 @@ class Fold:
         """Judge the rows of each session by its terms from now on, those of others by the last."""
         before, was = self._terms, self._otherwise
         self._terms, self._otherwise = dict(terms), otherwise
-        names = {key[0] for key in self._logs}
+        names = before.keys() | terms.keys()
+        if was != otherwise:
+            names |= {key[0] for key in self._logs}
         changed = {n for n in names if before.get(n, was) != terms.get(n, otherwise)}
         if changed:
             self._stale.update(dict.fromkeys(key for key in self._logs if key[0] in changed))
@@ -63,6 +65,8 @@ class Fold:
         before, self._aliases = self._aliases, dict(aliases)
         people = before.keys() | aliases.keys()
         moved = {p for p in people if before.get(p, p) != aliases.get(p, p)}
+        if not moved:
+            return
         homes = {before.get(person, person) for person in moved}
         for key in [key for key in self._logs if key[1] in homes]:
             log = self._logs.pop(key)

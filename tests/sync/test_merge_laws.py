@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from kiosk.model import Author, Entry, Envelope, Event, Flag, Presence, Session, Status
 from sync.merge import Fold, Terms, fold_row, rows, saw_for_decision
 from sync.merge.entries import Log
+from sync.merge.evidence import NOWHERE, Places
+from sync.merge.sessions import Closing
 
 LATE_AT = 100
 SESSIONS = {"s": Session("s", "Yoga", "UTC", 0, 200, late_at=LATE_AT)}
@@ -141,6 +143,30 @@ def test_the_short_way_says_what_the_whole_of_the_rules_says(several, late_at):
     terms = Terms(late_at)
     short = rows.usual(("s", "p"), terms, held) if not doubtful else None
     assert short is None or (short, ()) == rows.judged(("s", "p"), terms, held, doubtful)
+
+
+@given(st.lists(intervals, min_size=1, max_size=4), st.data())
+@settings(max_examples=200)
+def test_the_short_way_says_the_same_of_a_closed_session_with_places_and_clones(spans, data):
+    names = st.sampled_from(["a", "b", "c"])
+    held = []
+    for n, (low, high) in enumerate(spans):
+        saw = data.draw(st.sampled_from([(), ("x",)]))
+        event = plain(f"e{n}", data.draw(names), data.draw(st.integers(1, 9)), saw=saw)
+        held.append(Entry(event, low, high))
+    kseq, seen = data.draw(st.integers(1, 9)), data.draw(st.sampled_from([(), ("e0",)]))
+    closed = plain("x", data.draw(names), kseq, "session_closed", saw=seen)
+    low, high = data.draw(intervals)
+    terms = Terms(
+        data.draw(st.sampled_from([None, LATE_AT])),
+        data.draw(st.sampled_from([None, Closing((closed,), low, high)])),
+        data.draw(st.sampled_from([NOWHERE, Places({"a": "here", "b": "there"}, {}, 1)])),
+        data.draw(st.sampled_from([{}, {("a", "i"): 4}])),
+    )
+    short = rows.usual(("s", "p"), terms, held)
+    row, notes = rows.judged(("s", "p"), terms, held, ())
+    assert short is None or (short, ()) == (row, notes)
+    assert row.status not in (Status.ABSENT, Status.EXPECTED)
 
 
 @given(st.lists(intervals, min_size=1, max_size=6), st.data())

@@ -189,6 +189,12 @@ def test_a_lower_rank_does_not_undo_a_close(log):
     assert not told(log).sessions["class"].is_open
 
 
+def test_an_undo_in_another_session_leaves_a_close_as_it_is(log):
+    log.closed("x", "a", 50)
+    log.undo("u", "a", "x", person=None, session="other")
+    assert not told(log).sessions["class"].is_open
+
+
 def test_a_quarantined_close_closes_nothing_and_is_shown(log):
     log.closed("x", "a", 50, by=TAKER, verdict="quarantined", code="rank")
     state = told(log)
