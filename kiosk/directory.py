@@ -81,6 +81,14 @@ class HubClient:
         """Add or change sessions."""
         return self._send([("session", session.id, session) for session in sessions])
 
+    def look(self) -> None:
+        """Read one person, as any token of this site may: only to see whether it is taken."""
+        path = self._path.replace("/v1/directory", "/v1/people", 1) + "&limit=1"
+        headers = {"Authorization": f"Bearer {self._token}"}
+        status, answer = exchange(self.url, "GET", path, headers=headers)
+        if status != http.client.OK:
+            raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
+
     def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import platform
@@ -16,9 +17,11 @@ import msgspec
 from kiosk import schema
 from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import NS
+from kiosk.credentials import paired, pairing_of
 from kiosk.directory import DirectoryError, HubClient, health
 from kiosk.finding import Finding
 from kiosk.ownhub import noted_url, running_hub
+from kiosk.pairing import PairingError
 from kiosk.peek import damage, peek
 from kiosk.rescue import NOTE, Rescue
 from sync.hub.errors import TokenError
@@ -47,6 +50,8 @@ def examine(config: Config, clock: Clock) -> Iterator[Finding]:
     yield _events(config)
     yield from sensor_findings(config)
     yield from records_findings(config)
+    with contextlib.suppress(PairingError):  # which the finding about the token tells
+        config = paired(config)
     about_token, token = _token(config)
     yield about_token
     yield _hub(config, token)
@@ -138,6 +143,12 @@ def _token(config: Config) -> tuple[Finding, str]:
     """The token this kiosk would show, with its file looked at; none is made."""
     if given := os.environ.get(VARIABLE, "").strip():
         return Finding("token", well=True, seen=f"from {VARIABLE}"), given
+    try:
+        if (pairing := pairing_of(config)) is not None:
+            seen = f"this kiosk's own, from its pairing with {pairing.url}"
+            return Finding("token", well=True, seen=seen), pairing.token
+    except PairingError as error:
+        return Finding("token", well=False, seen=str(error)), ""
     file = config.hub.token_file
     path = Path(file).expanduser() if file else token_path(config.hub_database)
     try:
@@ -162,8 +173,7 @@ def _hub(config: Config, token: str) -> Finding:
     try:
         told_us = health(url)
         if token:
-            # No records: only the token is looked at.
-            HubClient(url, token, config.organisation.id, config.site.id).send_people([])
+            HubClient(url, token, config.organisation.id, config.site.id).look()
     except DirectoryError as error:
         return Finding("hub", well=False, seen=f"{url}: {error}")
     status, count = told_us.get("status"), told_us.get("events")

@@ -26,6 +26,8 @@ _MINUTES = click.IntRange(1, 24 * 60)
 
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option("--key", type=FILE, help="The certificate's private key, in PEM."),
+        click.option("--certificate", type=FILE, help="A certificate chain in PEM: speak TLS."),
         click.option(
             "--insecure-lan", is_flag=True, help="Listen beyond this machine without TLS."
         ),
@@ -49,6 +51,8 @@ def hub(
     port: int,
     child: bool,
     insecure_lan: bool,
+    certificate: Path | None,
+    key: Path | None,
 ) -> None:
     """The hub that kiosks agree through. Without a command it runs; it prints "ready URL".
 
@@ -59,20 +63,46 @@ def hub(
     if context.invoked_subcommand is None:
         if db is None:
             raise click.UsageError("Missing option '--db'.")
-        _run(db, host, port, child=child, insecure_lan=insecure_lan)
+        tls = _pem(certificate, key)
+        _run(db, host, port, child=child, insecure_lan=insecure_lan, tls=tls)
 
 
 @hub.command()
 @_serving
 @click.pass_obj
 def serve(
-    above: Path | None, *, db: Path | None, host: str, port: int, child: bool, insecure_lan: bool
+    above: Path | None,
+    *,
+    db: Path | None,
+    host: str,
+    port: int,
+    child: bool,
+    insecure_lan: bool,
+    certificate: Path | None,
+    key: Path | None,
 ) -> None:
     """Run the hub until it is told to end; prints "ready URL"."""
-    _run(chosen(above, db), host, port, child=child, insecure_lan=insecure_lan)
+    tls = _pem(certificate, key)
+    _run(chosen(above, db), host, port, child=child, insecure_lan=insecure_lan, tls=tls)
 
 
-def _run(db: Path, host: str, port: int, *, child: bool, insecure_lan: bool) -> None:
+def _pem(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise click.UsageError("--certificate and --key go together")
+    return certificate, key
+
+
+def _run(
+    db: Path,
+    host: str,
+    port: int,
+    *,
+    child: bool,
+    insecure_lan: bool,
+    tls: tuple[Path, Path] | None,
+) -> None:
     from kiosk import log  # noqa: PLC0415
     from kiosk.config import make_folder  # noqa: PLC0415
     from sync.hub.serve import serve as serve_hub  # noqa: PLC0415
@@ -83,7 +113,9 @@ def _run(db: Path, host: str, port: int, *, child: bool, insecure_lan: bool) -> 
         make_folder(db.absolute().parent)
         token = hub_token(db, os.environ)
         log.hide(token)
-        code = serve_hub(db, host, port, token, child=child, insecure_lan=insecure_lan)
+        code = serve_hub(
+            db, host, port, token, child=child, insecure_lan=insecure_lan, certificate=tls
+        )
     sys.exit(code)
 
 

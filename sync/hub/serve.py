@@ -3,48 +3,85 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import ssl
 import sys
 from typing import TYPE_CHECKING
 
 from kiosk.clock import SystemClock
-from sync.hub.errors import HubError
+from sync.hub.errors import HubError, ListenError
 from sync.hub.server import Hub
+from sync.hub.tokens import url_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def serve(db: Path, host: str, port: int, token: str, *, child: bool, insecure_lan: bool) -> int:
+def serve(
+    db: Path,
+    host: str,
+    port: int,
+    token: str,
+    *,
+    child: bool,
+    insecure_lan: bool,
+    certificate: tuple[Path, Path] | None = None,
+) -> int:
     """Run a hub until SIGTERM or SIGINT, or until stdin ends if it is a `child`; the exit code.
 
-    Prints `ready URL` once it listens. What keeps it from running is one line on stderr and 1.
+    Prints `ready URL` once it listens, and notes the URL in a file beside the database. What keeps
+    it from running is one line on stderr and 1. `certificate` is a chain and its key, in PEM.
     """
-    hub = Hub(db, token, host, port, SystemClock(), insecure_lan=insecure_lan)
     try:
+        tls = _tls(*certificate) if certificate else None
+        hub = Hub(db, token, host, port, SystemClock(), insecure_lan=insecure_lan, tls=tls)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(hub, child=child))
+            runner.run(_run(hub, url_path(db), child=child))
     except HubError as error:
         print(f"kiosk hub: {error}", file=sys.stderr, flush=True)  # noqa: T201  the command's own word
         return 1
     return 0
 
 
-async def _run(hub: Hub, *, child: bool) -> None:
+async def _run(hub: Hub, note: Path, *, child: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     url = await hub.start()
+    _note(note, url)
     print(f"ready {url}", flush=True)  # noqa: T201  what the parent waits for
     if child:
         _watch_stdin(loop, over.set)
     try:
         await over.wait()
     finally:
+        _note(note, None)
         await hub.stop()
+
+
+def _note(path: Path, url: str | None) -> None:
+    """Say where the hub listens to commands beside it, which can do without."""
+    with contextlib.suppress(OSError):
+        if url is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(url, encoding="ascii")
+
+
+def _tls(chain: Path, key: Path) -> ssl.SSLContext:
+    """What a browser of today accepts; raises `ListenError` if the files cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(chain, key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or error
+        raise ListenError(f"the certificate {chain} with {key} cannot be used: {why}") from error
+    return context
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:

@@ -1,0 +1,148 @@
+"""A hub and a kiosk as processes: paired with a code, pushing with a token of its own, shut out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from kiosk.clock import SystemClock
+from kiosk.config import Config, Organisation, SiteSection, Storage
+from kiosk.credentials import pairing_of
+from kiosk.model import Kind, LinkState
+from kiosk.pairing import FILE
+from kiosk.rescue import open_store
+from kiosk.store import Draft
+from sync.client import SyncClient
+from tests.flow.conftest import rows
+from tests.waiting import wait_for
+
+PLAIN = {k: v for k, v in os.environ.items() if k != "WHORL_HUB_TOKEN"}
+
+
+def command(*words, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "kiosk", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=PLAIN,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub process and what else its command line says; (database, function to start it)."""
+    running = []
+
+    def start(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kiosk", "hub", "serve", "--port", "0", *map(str, words)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=PLAIN,
+        )
+        running.append(process)
+        return process.stdout.readline().split()[1]
+
+    yield tmp_path / "hub.db", start
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        process.stdout.close()
+
+
+def test_a_kiosk_is_paired_pushes_with_its_own_token_and_is_shut_out_within_5_s(hub, tmp_path):
+    db, start = hub
+    command("hub", "init", "--db", db, "--org", "club", "--site", "hall")
+    url = start("--db", db)
+    assert (tmp_path / "hub.db.url").read_text() == url
+    code = re.search(r"Code: (\S+)", command("hub", "pair", "--db", db))[1]
+    folder = tmp_path / "kiosk"
+    settings = tmp_path / "kiosk.toml"
+    settings.write_text(
+        f'[organisation]\nid = "club"\n[site]\nid = "hall"\n[storage]\ndirectory = "{folder}"\n'
+        '[kiosk]\nname = "Front"\n'
+    )
+    assert 'as "Front"' in command("pair", url, code, "--config", settings)
+    assert (folder / FILE).stat().st_mode & 0o777 == 0o600
+    assert "refused (401)" in command("pair", url, "AAAA-AAAA", "--config", settings, code=1)
+    config = Config(Organisation("club"), SiteSection("hall"), storage=Storage(str(folder)))
+    token = pairing_of(config).token
+    store = open_store(config.database, org="club", site="hall", clock=SystemClock(), zone="UTC")
+    said = []
+    line = SyncClient(store, url, token, SystemClock(), "hall", "Front", said.append)
+    try:
+        line.start()
+        made = [store.record(Draft(Kind.CHECK_IN, "s1", f"p{n}")).result(10) for n in range(5)]
+        wait_for(lambda: store.held()[0] == 0, "the hub's receipts")
+        ids = {row[0] for row in rows(db, "SELECT id FROM event")}
+        assert {event.id for event in made} <= ids
+        assert "Front" in command("hub", "devices", "--db", db)
+        command("hub", "revoke", "Front", "--db", db)
+        began = time.monotonic()
+        wait_for(lambda: said[-1].state is LinkState.ATTENTION, "the kiosk to be told")
+        assert time.monotonic() - began < 5
+        assert "revoked" in said[-1].reason
+    finally:
+        line.stop()
+        store.close()
+
+
+def certificate(folder):
+    """A chain and key for 127.0.0.1, made now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return chain, private
+
+
+def test_a_hub_speaks_tls_with_a_given_certificate(hub, tmp_path):
+    db, start = hub
+    chain, key = certificate(tmp_path)
+    url = start("--db", db, "--certificate", chain, "--key", key)
+    assert url.startswith("https://127.0.0.1:")
+    trusting = ssl.create_default_context(cafile=chain)
+    where = url.replace("127.0.0.1", "localhost") + "/health"
+    with urllib.request.urlopen(where, timeout=10, context=trusting) as answer:  # noqa: S310  https
+        assert b'"ok"' in answer.read()
+    refused = command(
+        "hub", "serve", "--db", tmp_path / "b.db", "--certificate", key, "--key", chain, code=1
+    )
+    assert "cannot be used" in refused
+    assert "go together" in command("hub", "serve", "--db", db, "--key", key, code=2)
