@@ -44,7 +44,9 @@ class Picture:
     def of(cls, path: Path) -> Picture:
         """Take one now, whoever is writing."""
         own = {path.name, path.name + "-wal", path.name + "-shm", path.name + ".lock"}
-        files = (file for file in path.parent.iterdir() if file.name not in own)
+        found = (file for file in path.parent.iterdir() if file.name not in own)
+        # A hub that was brought back leaves its former database there, which nobody reads.
+        files = (file for file in found if ".replaced-" not in file.name)
         beside = {file.name: file.read_bytes() for file in sorted(files) if file.is_file()}
         return cls(path.read_bytes(), _bytes(_log(path)), beside)
 

@@ -16,6 +16,7 @@ from kiosk.simulation.clock import EPOCH
 from kiosk.simulation.disk import Death, Killed, Picture
 from kiosk.simulation.machines import ORG, SITE, ZONE, HubMachine, Kiosk
 from kiosk.storefile import open_checked
+from sync.hub.backup import back_up, restore
 from sync.hub.tables import opened
 from sync.hub.writer import Job
 
@@ -74,6 +75,7 @@ class Scene:
         self.doubles: set[str] = set()  # devices of which an older copy was put back
         self._blanks = blanks
         self._folder = folder
+        self._backed_up = 0
         self._directory: dict[tuple[str, str], object] = {}
         self.hub = HubMachine("hub", folder, loop, day.chance("hub"))
         self.kiosks = [
@@ -106,13 +108,20 @@ class Scene:
         """Note that something went wrong."""
         self.faults[fault] = self.faults.get(fault, 0) + times
 
-    async def restart_hub(self, picture: Picture | None = None) -> None:
+    def back_up_hub(self) -> Path:
+        """Have the hub backed up while it runs; the backup's file."""
+        self._backed_up += 1
+        file = self._folder / f"backup-{self._backed_up}.db"
+        back_up(self.hub.disk.path, file)
+        return file
+
+    async def restart_hub(self, backup: Path | None = None) -> None:
         """Switch the hub on again: with the files it left, or with those of an old backup."""
         hub = self.hub
         left = hub.disk.left
         hub.bury()
-        if picture is not None:
-            await hub.start(self._new_epoch(picture))
+        if left is not None and backup is not None:
+            await hub.start(self._brought_back(left, backup))
         elif left is not None:
             await hub.start(left)
             self.broken += self._forgotten() if hub.up else []
@@ -161,14 +170,22 @@ class Scene:
         names = ("epoch", "device", "incarnation") if hub else ("device", "incarnation")
         return self._noted(blank, {name: entropy(16).hex() for name in names})
 
-    def _new_epoch(self, picture: Picture) -> Picture:
-        return self._noted(picture, {"epoch": self.hub.entropy(16).hex()})
+    def _brought_back(self, left: Picture, backup: Path) -> Picture:
+        path = self._laid_out(left)
+        restore(path, backup)
+        # Drawn anew, for chance there is the machine's own.
+        names = {name: self.hub.entropy(16).hex() for name in ("epoch", "incarnation")}
+        return self._noted(Picture.of(path), names)
 
-    def _noted(self, picture: Picture, notes: dict[str, str]) -> Picture:
+    def _laid_out(self, picture: Picture) -> Path:
         path = self._folder / "noted" / "data.db"
         for old in path.parent.glob("*"):
             old.unlink()
         picture.put(path)
+        return path
+
+    def _noted(self, picture: Picture, notes: dict[str, str]) -> Picture:
+        path = self._laid_out(picture)
         with contextlib.closing(sqlite3.connect(path)) as db:
             db.executemany(
                 "UPDATE meta SET value = ? WHERE key = ?", [(v, k) for k, v in notes.items()]

@@ -13,6 +13,7 @@ from kiosk.tasks import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
     from typing import Any
 
     from kiosk.simulation.disk import Disk
@@ -34,7 +35,7 @@ class Trouble:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._chance = scene.day.chance("trouble")
-        self._backup: Picture | None = None
+        self._backups: list[Path] = []
         self._copies: dict[str, Picture] = {}
         self._over = False
         self._boots = 0
@@ -194,16 +195,16 @@ class Trouble:
         hub = self._scene.hub
         if not hub.up or hub.disk.left is not None:
             return False
-        self._backup = Picture.of(hub.disk.path)
+        self._backups.append(self._scene.back_up_hub())
         return True
 
     def _restore(self) -> bool:
-        """The hub's disk is lost, and an old backup is put in its place, under a new epoch."""
+        """The hub's disk is lost, and some old backup is brought back, under a new epoch."""
         hub = self._scene.hub
-        if self._backup is None or not hub.up or hub.disk.left is not None:
+        if not self._backups or not hub.up or hub.disk.left is not None:
             return False
         hub.kill(Death.KILL, heard=False)
-        self._run(self._scene.restart_hub(self._backup))
+        self._run(self._scene.restart_hub(self._chance.choice(self._backups)))
         return True
 
     def _put_back(self) -> bool:
