@@ -69,8 +69,6 @@ def _needs_somebody(error: Exception) -> str | None:
             return f"the hub {error}"
         case ssl.SSLCertVerificationError():
             return "the hub's certificate is not trusted here"
-        case ProtocolError(code="renewed"):
-            return Ending(LinkState.OFFLINE, str(error))
         case InvalidURI():
             return "the hub's address is not one"
     return None
@@ -80,6 +78,8 @@ def _plainly(error: Exception) -> str:
     match error:
         case InvalidHandshake():
             return "no hub answers at this address"
+        case ProtocolError(code="renewed"):
+            return str(error)
         case ProtocolError():
             return f"the hub sent what it should not: {error}"
         case TimeoutError():

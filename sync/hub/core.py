@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kiosk.clock import Clock
     from sync.hub.access import Access
     from sync.hub.auth.gate import Caller, Visit
+    from sync.hub.frames import Parcel
     from sync.hub.metrics import Metrics
     from sync.hub.pages import Pages
     from sync.hub.rooms import Rooms
@@ -31,6 +32,9 @@ class Peer(Protocol):
     """A connection that lasts; `transport` is `websocket`, `sse` or `polling`."""
 
     transport: str
+
+    def write(self, parcel: Parcel) -> None:
+        """Say something, without waiting."""
 
     def close(self, code: Close, reason: str) -> None:
         """End it, soon, without waiting."""
@@ -54,6 +58,7 @@ class Core:
         self.pages = pages
         self.rooms = rooms
         self.metrics = metrics
+        self.missing = 0  # events that connected devices have lost
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
         self.streams: dict[str, Stream] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sync.hub.tables import OFFSET_BITS, connect
+from sync.protocol import Gap
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,6 +53,14 @@ class Pages:
         """Per incarnation of a device, the kseq up to which nothing is missing."""
         query = "SELECT incarnation, contiguous FROM chain WHERE device = ?"
         return dict(await self._query(query, device))
+
+    async def holes(self) -> list[tuple[str, Gap]]:
+        """Devices that brought later events and not some before them, and which."""
+        query = "SELECT device, incarnation, contiguous, ahead FROM chain WHERE ahead <> '[]'"
+        return [
+            (device, _gap(incarnation, contiguous, json.loads(ahead)))
+            for device, incarnation, contiguous, ahead in await self._query(query)
+        ]
 
     async def stable(self) -> int:
         """What was received up to then (UTC ns) is also in a backup."""
@@ -119,3 +129,7 @@ class Pages:
             connection.execute("PRAGMA query_only = ON")
             self._connections.append(connection)
         return connection
+
+
+def _gap(incarnation: str, contiguous: int, ahead: list[int]) -> Gap:
+    return Gap(incarnation, contiguous, max(ahead) - contiguous - len(ahead))

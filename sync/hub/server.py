@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from sync.hub.auth.limits import Limits
 from sync.hub.connection import WINDOW, Connection, Socket
 from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
+from sync.hub.holes import Holes
 from sync.hub.log import Log
 from sync.hub.metrics import Metrics
 from sync.hub.notices import Notices
@@ -198,9 +200,12 @@ class Hub:
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def _tell_positions(self) -> None:
+        holes = Holes(self._core)
         while True:
             await asyncio.sleep(self._position_every)
             self._core.rooms.positions()
+            with contextlib.suppress(sqlite3.Error):  # it is looked at again soon
+                await holes.look(asyncio.get_running_loop().time())
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

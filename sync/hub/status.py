@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the hub keeps what it is given, and how much that is."""
+    """Whether the hub keeps what it is given, and how much that is.
+
+    `missing` are events that devices lost: connected for ten minutes, they never brought them.
+    """
 
     status: str
     protocol: int
@@ -27,6 +30,7 @@ class Health(msgspec.Struct, frozen=True):
     quarantined: int
     connections: int
     malformed: int
+    missing: int
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -87,7 +91,8 @@ class Status:
         status = "failing" if core.writer.failing else "ok"
         found = len(core.connections)
         bad = core.metrics.malformed
-        return said(Health(status, VERSION, core.rooms.epoch, events, quarantined, found, bad))
+        about = (VERSION, core.rooms.epoch, events, quarantined, found, bad, core.missing)
+        return said(Health(status, *about))
 
     async def live(self, _: web.Request) -> web.Response:
         core = self._core
