@@ -40,6 +40,7 @@ from __future__ import annotations
 from sync.merge.fold import Fold
 from sync.merge.rows import Terms, fold_row, saw_for_decision, saw_for_scan
 from sync.merge.site import SiteFold, State, fold
+from sync.merge.terms import session_state, terms_for
 from sync.merge.words import Names, explain
 
 __all__ = [
@@ -53,4 +54,6 @@ __all__ = [
     "fold_row",
     "saw_for_decision",
     "saw_for_scan",
+    "session_state",
+    "terms_for",
 ]

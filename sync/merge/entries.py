@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kiosk.model import Entry, Kind
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Line = tuple[str, str]
     Forks = Mapping[Line, int]
 
+NO_FORKS: Forks = MappingProxyType({})
 QUARANTINED = "quarantined"
 # What staff decide; of a cloned disk it counts for nothing.
 DECISIONS = frozenset(

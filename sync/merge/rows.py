@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kiosk.model import EVIDENCE, ROW_KINDS, Attendance, Flag, Human, Kind, Presence, Status
 from sync.causality import Causality
 from sync.merge import decisions, evidence, items
-from sync.merge.entries import QUARANTINED, Log, forked, quarantined
+from sync.merge.entries import NO_FORKS, QUARANTINED, Log, forked, quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -42,7 +41,7 @@ class Terms:
     late_at: int | None = None
     closing: Closing | None = None
     places: evidence.Places = evidence.NOWHERE
-    forks: Forks = field(default_factory=lambda: MappingProxyType({}))
+    forks: Forks = field(default_factory=lambda: NO_FORKS)
 
 
 NO_TERMS = Terms()

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from kiosk.model import Kind
 from sync.causality import Causality
+from sync.merge.decisions import may_retract
+from sync.merge.entries import NO_FORKS, Log, forked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kiosk.model import Entry, Event
     from sync.merge.entries import Forks
 
 CLOSED, REOPENED = Kind.SESSION_CLOSED.value, Kind.SESSION_REOPENED.value
+_RETRACT = Kind.RETRACT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,27 @@ def settle(live: Sequence[Entry], gone: set[str], forks: Forks) -> Settled:
         events = tuple(head.event for head in heads)
         closing = Closing(events, max(h.low for h in heads), max(h.high for h in heads))
     return Settled(closing, tuple(heads), tuple(sorted(entry.event.id for entry in live)))
+
+
+def close_state(entries: Iterable[Entry], forks: Forks = NO_FORKS) -> Settled:
+    """What the entries of one session come to: its closings, reopenings and retracts of those.
+
+    Entries of other kinds are passed over; an id that comes more than once counts as in a row.
+    """
+    log = Log()
+    for entry in entries:
+        log.add(entry)
+    live = [entry for entry in log.live() if not forked(entry, forks)]
+    made = [entry for entry in live if entry.event.kind in (CLOSED, REOPENED)]
+    undone = [entry for entry in live if entry.event.kind == _RETRACT]
+    gone = {
+        entry.event.id
+        for entry in made
+        if any(
+            r.event.data.get("target") == entry.event.id for r in undone if may_retract(r, entry)
+        )
+    }
+    return settle(made, gone, forks)
 
 
 def _follows(later: Event, earlier: Event) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiosk.model import Attendance, Entry, Kind, Presence, SessionState, Status
+from kiosk.model import Attendance, Entry, Kind, Presence, Status
 from sync.merge import items
 from sync.merge.decisions import may_retract
 from sync.merge.directory import (
@@ -24,11 +24,12 @@ from sync.merge.entries import DECISIONS, FORK, Log, forked, quarantined
 from sync.merge.fold import Fold
 from sync.merge.rows import Terms
 from sync.merge.sessions import CLOSED, REOPENED, Settled, settle
+from sync.merge.terms import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from kiosk.model import Person, Policy, ReviewItem, Session
+    from kiosk.model import Person, Policy, ReviewItem, Session, SessionState
     from sync.merge.entries import Forks, Line
     from sync.merge.rows import Key
 
@@ -214,16 +215,7 @@ class SiteFold:
 
     def _session(self, name: str) -> SessionState:
         settled = self._settled.get(name, Settled())
-        policy = policy_for(name, self._policies)
-        closing = settled.closing
-        return SessionState(
-            name,
-            (closing.low, closing.high) if closing else None,
-            tuple(head.event.id for head in settled.heads),
-            settled.decisions,
-            late_limit(self._sessions.get(name), policy),
-            policy.capacity,
-        )
+        return state_of(name, self._sessions.get(name), settled, policy_for(name, self._policies))
 
     def _missing(
         self, sessions: Mapping[str, SessionState], rows: Mapping[Key, Attendance]

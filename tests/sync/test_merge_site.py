@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kiosk.model import Flag, Human, Presence, ReviewItem, Status
-from sync.merge import Names, Terms, explain, fold_row, saw_for_scan
+from kiosk.model import Flag, Human, Policy, Presence, ReviewItem, Session, Status
+from sync.merge import (
+    Names,
+    Terms,
+    explain,
+    fold_row,
+    saw_for_scan,
+    session_state,
+    terms_for,
+)
 from sync.merge.items import item_id
 from tests.sync.histories import (
     ADA,
@@ -740,6 +748,23 @@ def test_a_row_is_folded_by_given_terms():
     assert fold_row(None, "ann", [entry], "class").status is Status.PRESENT
     assert fold_row(None, "ann", [entry], "class", Terms(late_at=NINE)).status is Status.LATE
     assert fold_row(None, "ann", [entry], "class", terms).status is Status.PRESENT
+
+
+def test_one_row_and_one_session_can_be_folded_without_the_site(log):
+    scans = [log.scan("c", "a", 65)]
+    decisions = [log.closed("x1", "t", 50), log.reopened("o", "b", 55, "x1")]
+    decisions += [log.closed("x2", "t", 60, "x1", "o"), log.undo("u", "b", "o", person=None)]
+    decisions.append(log.undo("u2", "b", "x2", by=TAKER, person=None))
+    log.record("p", "policy", "class", 1, {"grace": 60, "capacity": 9})
+    policy, state = Policy(grace=60, capacity=9), told(log)
+    session = Session(
+        "class", "Yoga", "UTC", NINE, NINE + 60 * MINUTE, late_at=NINE + LATE * MINUTE
+    )
+    assert session_state("class", session, decisions[::-1], policy) == state.sessions["class"]
+    assert state.sessions["class"].closed == at(60)
+    terms = terms_for(session, decisions, policy)
+    assert fold_row(session, "ann", scans, terms=terms) == ann(state)
+    assert fold_row(session, "bob", [], terms=terms) == bob(state)
 
 
 def test_an_item_of_a_later_version_is_named_by_its_kind():
