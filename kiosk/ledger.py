@@ -10,14 +10,15 @@ import logging
 import os
 import sqlite3
 import uuid
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
 from kiosk import pruning
+from kiosk.adoption import adopt_small
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
-from kiosk.entries import entries_of
+from kiosk.entries import by_session, entries_of
 from kiosk.incarnation import begun
 from kiosk.model import (
     EVIDENCE,
@@ -256,7 +257,7 @@ class Ledger:
 
     def _refold(self, touched: Touched) -> None:
         folded = []
-        for session, people in _by_session(touched.keys).items():
+        for session, people in by_session(touched.keys).items():
             known = touched.sessions.get(session) or self._sessions.get(session)
             if self._pruned:
                 still = pruning.frozen(self._db, session, people)
@@ -433,16 +434,7 @@ class Ledger:
             _LOG.warning("a rescued record of the directory is not understood: %s", error)
 
     def _adopt_small(self, salvage: Salvage) -> None:
-        db = self._db
-        # A slot table of its own is newer, and half of each could greet somebody by another's name.
-        if not db.execute("SELECT 1 FROM slot UNION ALL SELECT 1 FROM binding").fetchone():
-            slots = [astuple(slot) for slot in salvage.slots]
-            db.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?, ?, ?, ?, ?)", slots)
-            bound = [(1, *astuple(binding)) for binding in salvage.binding]
-            db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)", bound)
-        anchors = [msgspec.structs.astuple(anchor) for anchor in salvage.anchors]
-        db.executemany("INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?)", anchors)
-        db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", salvage.notes.items())
+        adopt_small(self._db, salvage)
         if self._anchor is None:
             here = (anchor for anchor in salvage.anchors if anchor.boot == self._clock.boot)
             self._anchor = next(here, None)
@@ -500,13 +492,6 @@ class Ledger:
             "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
             (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),
         )
-
-
-def _by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for session, person in keys:
-        grouped.setdefault(session, []).append(person)
-    return grouped
 
 
 def _kept(interval: tuple[int, int] | None) -> int | None:

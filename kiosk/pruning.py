@@ -83,6 +83,18 @@ def ids_of(db: sqlite3.Connection, session: str, person: str) -> tuple[str, ...]
     return _IDS.decode(row[0]) if row else ()
 
 
+def quiet(db: sqlite3.Connection) -> set[str]:
+    """The sessions that were let go of and to which nothing new has come."""
+    gone = {row[0] for row in db.execute("SELECT DISTINCT session FROM pruned")}
+    if not gone:
+        return gone
+    query = (
+        "SELECT DISTINCT p.session FROM pruned p"
+        " JOIN event e ON e.session = p.session AND e.person IS NOT NULL"
+    )
+    return gone - {row[0] for row in db.execute(query)}
+
+
 def _all_safe(
     events: list[tuple[int, str, str, bytes | None, int]],
     safe: Safe,

@@ -20,9 +20,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from kiosk import pruning
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
-from kiosk.entries import entries_of
+from kiosk.entries import entries_of, readable
 from kiosk.ledger import Ledger, Touched
 from kiosk.model import (
     Attendance,
@@ -348,7 +349,7 @@ class Store:
     def people(self) -> list[Person]:
         """Every person of the directory, active or not."""
         rows = self._read("SELECT value FROM directory WHERE record = 'person'")
-        return _readable(rows, _PERSON)
+        return readable(rows, _PERSON)
 
     def sessions(self) -> list[Session]:
         """Every session of the directory."""
@@ -363,7 +364,7 @@ class Store:
     def attendance(self, session: str) -> list[Attendance]:
         """The folded rows of one session, in no order."""
         rows = self._read("SELECT body FROM attendance WHERE session = ?", (session,))
-        return _readable(rows, _ATTENDANCE)
+        return readable(rows, _ATTENDANCE)
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""
@@ -406,14 +407,7 @@ class Store:
 
     def _unpruned(self, known: list[Session]) -> list[Session]:
         """All but those let go of, unless something new has come to them."""
-        gone = {row[0] for row in self._read("SELECT DISTINCT session FROM pruned")}
-        if not gone:
-            return known
-        query = (
-            "SELECT DISTINCT p.session FROM pruned p"
-            " JOIN event e ON e.session = p.session AND e.person IS NOT NULL"
-        )
-        gone -= {row[0] for row in self._read(query)}
+        gone = pruning.quiet(self._reader())
         return [session for session in known if session.id not in gone]
 
     # -- the writer thread -------------------------------------------------------------------------
@@ -501,14 +495,3 @@ def _generation(sensor: str, number: int | None) -> list[tuple[str, tuple[Any, .
     if number is None:
         return []
     return [("UPDATE binding SET generation = ? WHERE sensor = ?", (number, sensor))]
-
-
-def _readable(rows: list[Any], decoder: msgspec.json.Decoder[T]) -> list[T]:
-    """What the rows hold; a spoilt one is logged and left out: the others must still come in."""
-    found: list[T] = []
-    for row in rows:
-        try:
-            found.append(decoder.decode(row[0]))
-        except msgspec.MsgspecError as error:
-            _LOG.error("a row of the database cannot be read: %s", error)
-    return found

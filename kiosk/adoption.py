@@ -1,0 +1,26 @@
+"""The small things that a new database takes over from a damaged one: what is here wins."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from kiosk.records import Salvage
+
+
+def adopt_small(db: sqlite3.Connection, salvage: Salvage) -> None:
+    """Slots, anchors and notes, inside the caller's transaction."""
+    # A slot table of its own is newer, and half of each could greet somebody by another's name.
+    if not db.execute("SELECT 1 FROM slot UNION ALL SELECT 1 FROM binding").fetchone():
+        slots = [astuple(slot) for slot in salvage.slots]
+        db.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?, ?, ?, ?, ?)", slots)
+        bound = [(1, *astuple(binding)) for binding in salvage.binding]
+        db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)", bound)
+    anchors = [msgspec.structs.astuple(anchor) for anchor in salvage.anchors]
+    db.executemany("INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?)", anchors)
+    db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", salvage.notes.items())
