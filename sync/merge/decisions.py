@@ -9,7 +9,7 @@ from kiosk.model import Flag, Kind, Status
 from sync.merge.entries import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from kiosk.model import Entry, Event
 
@@ -83,13 +83,19 @@ def weight(one: Decision) -> tuple[int, int, str]:
     return (one.rank, _MILDNESS[one.status], one.event.id)
 
 
-def disagreements(heads: Iterable[Decision], winner: Decision | None) -> dict[Flag, list[Decision]]:
-    """The heads that say otherwise than the winner, by what that means."""
+def disagreements(heads: Sequence[Decision], winner: Decision | None) -> dict[Flag, list[Decision]]:
+    """The heads that say otherwise than the winner, by what that means.
+
+    Where some of its own rank do, those of that rank that agree with it are named as well.
+    """
     found: dict[Flag, list[Decision]] = {}
     for head in heads:
         if winner is not None and head.status != winner.status:
             flag = Flag.DISAGREE if head.rank == winner.rank else Flag.OUTRANKED
             found.setdefault(flag, []).append(head)
+    if winner is not None and Flag.DISAGREE in found:
+        peers = [head for head in heads if head.rank == winner.rank and head is not winner]
+        found[Flag.DISAGREE] = peers
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kiosk.model import Flag, Human, Policy, Presence, ReviewItem, Session, Status
+from kiosk.model import Author, Flag, Human, Policy, Presence, ReviewItem, Session, Status
 from sync.merge import (
     Names,
     Terms,
@@ -358,6 +358,20 @@ def test_two_instructors_who_disagree_are_both_shown(log):
         (
             "Decisions on Ann A. were made without knowledge of each other: Olu said excused and"
             " Ines said late. Shown as late until somebody decides again."
+        )
+    ]
+
+
+def test_of_three_instructors_the_one_who_agrees_with_the_winner_is_shown_too(log):
+    log.says("o1", "a", "present", by=OLU)
+    log.says("o2", "b", "present", by=INES)
+    log.says("o3", "c", "absent", by=Author("staff", "uma", 2))
+    state = told(log)
+    assert (ann(state).status, state.waiting[0].ids) == (Status.PRESENT, ("o1", "o2", "o3"))
+    assert words(state) == [
+        (
+            "Decisions on Ann A. were made without knowledge of each other: Olu said present, Ines"
+            " said present and uma said absent. Shown as present until somebody decides again."
         )
     ]
 
