@@ -60,7 +60,8 @@ _TOUCHED = """
 SELECT DISTINCT e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
 WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL AND (
     e.kind IN ('override', 'retract') OR e.kind IN ('check_in', 'check_out', 'visitor')
-    AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL))
+    AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL
+        OR instr(s.envelope, CAST('"code":' AS BLOB))))
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 Row: TypeAlias = tuple[int, int, int, bytes | None, str | None]
+_CODE = b'"code":'  # an encoded envelope has it only if there is something to say
 INT64 = (1 << 63) - 1  # the largest integer that SQLite keeps
 
 
@@ -49,8 +50,13 @@ def matters(event: Known, row: Row) -> bool:
     if event.kind not in EVIDENCE:
         return event.kind in ROW_KINDS  # a decision may have got another rank
     # A scan that the hub accepts and times just as this kiosk did tells the fold nothing new.
-    same = row[1:3] == (event.low, event.high) and row[4] is None
+    same = row[1:3] == (event.low, event.high) and row[4] is None and not remarked(row[3])
     return not (same and event.envelope is None and event.quarantined is None)
+
+
+def remarked(envelope: bytes | None) -> bool:
+    """Whether the hub says something of an accepted event, such as that its place was taken."""
+    return envelope is not None and _CODE in envelope
 
 
 def code_of(verdict: Settled) -> str | None:
