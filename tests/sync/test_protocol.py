@@ -22,6 +22,8 @@ FROM_KIOSK = [
     p.Subscribe("org/acme/session/s1", p.Cursor("e", 5, 1_800_000_000_000_000_001)),
     p.Push(3, [msgspec.Raw(RAW), msgspec.Raw(b'"junk"')], [Anchor("b", 1, 2, 3)]),
     p.Push(0, []),
+    p.Hello(1, "acme", "north", "k1", "i1", key="ab" * 32),
+    p.Push(4, [], signed=[p.Signed(0, "k1", "i1", 1, 2, "h", "ab" * 64, "cd" * 32)]),
     p.Ping(123),
 ]
 FROM_HUB = [
@@ -42,6 +44,8 @@ FROM_HUB = [
     p.Pong(123),
     p.Position("r", "e", 9),
     p.Error("busy", "later", 30.0),
+    p.Welcome(1, "e", stable=1_800_000_000_000_000_001),
+    p.Gap("i1", 4, 2),
 ]
 
 

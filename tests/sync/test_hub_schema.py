@@ -1,0 +1,42 @@
+"""A hub's database of an earlier schema opens, and what comes later is signed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sync.hub.errors import LogError
+from sync.hub.tables import SCHEMA, opened
+from tests.sync.rig import Author, hub, joined
+
+FIRST = Path(__file__).parents[1] / "schemas" / "hub" / "1.db"
+
+
+async def test_a_hub_of_the_first_schema_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "hub.db"
+    shutil.copy(FIRST, path)
+    author = Author()
+    author.event()
+    author.prev = "not known to a hub that kept no hashes"
+    author.kseq = 2
+    async with hub(path) as server, joined(server.url) as peer:
+        assert peer.welcome.received_kseq == {"inc-1": 2}
+        (verdict,) = await peer.push(author.body())
+        assert (verdict.verdict, verdict.envelope.code) == ("ok", "")
+        assert len(await peer.follow()) == 3
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+        assert db.execute("SELECT count(*) FROM author").fetchone() == (1,)
+
+
+def test_a_hub_of_a_later_schema_is_refused(tmp_path):
+    path = tmp_path / "hub.db"
+    shutil.copy(FIRST, path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    with pytest.raises(LogError, match="newer hub"):
+        opened(path)
