@@ -168,7 +168,7 @@ class Directory:
             value = msgspec.json.decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadRequestError(f"not one of the {kind.path}: {error}") from error
-        if kind.type is not dict[str, Any] and value["id"] != id_:
+        if kind.type != dict[str, Any] and value["id"] != id_:
             raise BadRequestError("the record's id is not the address's")
         await self._write(one, [(kind.record, id_, value)])
         return said(await self._read(one, kind, id_))
