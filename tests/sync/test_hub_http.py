@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import re
+from pathlib import Path
+from typing import get_args
 
 import aiohttp
 import msgspec
@@ -419,3 +421,15 @@ async def test_metrics_and_health_count_what_happens(path):
         assert lines['whorl_connections{transport="sse"}'] == "1.0"
         assert lines['whorl_denials_total{code="room"}'] == "1.0"
         assert float(lines["whorl_commit_seconds_count"]) >= 1
+
+
+def test_the_page_on_the_protocol_names_every_message_close_code_and_request():
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    for kind in (*get_args(p.FromKiosk), *get_args(p.FromHub)):
+        assert f'"type":"{kind.__struct_config__.tag}"' in text
+        for field in kind.__struct_fields__:
+            assert field in text, (kind, field)
+    for code in p.Close:
+        assert str(code.value) in text
+    for path in ("hello", "push", "ping", "sse", "subscribe", "poll", "directory", "people", "ws"):
+        assert f"/v1/{path}" in text
