@@ -10,7 +10,18 @@ import msgspec
 if TYPE_CHECKING:
     import sqlite3
 
-    from kiosk.records import Salvage
+    from kiosk.records import Logged, Salvage
+
+
+def adopt_place(db: sqlite3.Connection, seq: int, one: Logged) -> bool:
+    """What the hub and the author said of an event that is here as `seq`; whether it is unsent."""
+    if one.stamp is not None:
+        db.execute("INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)", (seq, *one.stamp))
+    if one.signature is not None:
+        db.execute("INSERT OR REPLACE INTO carried VALUES (?, ?, ?)", (seq, *one.signature))
+    if one.unsent:
+        db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+    return one.unsent
 
 
 def adopt_small(db: sqlite3.Connection, salvage: Salvage) -> None:

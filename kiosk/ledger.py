@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import msgspec
 
 from kiosk import pruning
-from kiosk.adoption import adopt_small
+from kiosk.adoption import adopt_place, adopt_small
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
 from kiosk.entries import by_session, entries_of
 from kiosk.incarnation import begun
@@ -420,11 +420,7 @@ class Ledger:
                 continue
             known.add(event.id)
             seq = self._insert(event, one.body, None, touched, (one.low, one.high))
-            if one.stamp is not None:
-                self._db.execute(_STAMP, (seq, *one.stamp))
-            if one.unsent:
-                self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
-                queued += 1
+            queued += adopt_place(self._db, seq, one)
         self._adopt_small(salvage)
         return queued
 

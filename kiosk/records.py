@@ -92,7 +92,8 @@ class SensorBinding:
 class Logged:
     """An event out of a damaged database; `unsent` if the hub may lack it, times in UTC ns.
 
-    `stamp` is what the hub had said: low, high, envelope, why it was set apart.
+    `stamp` is what the hub had said: low, high, envelope, why it was set apart. `signature` is
+    the author's key and signature, if it was carried here.
     """
 
     body: bytes
@@ -100,6 +101,7 @@ class Logged:
     high: int
     unsent: bool
     stamp: tuple[int, int, bytes | None, str | None] | None = None
+    signature: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,12 +94,15 @@ def _events(db: sqlite3.Connection, *, whole: bool) -> tuple[list[Logged], bool]
         rows = list(dict.fromkeys(rows + _readable(db, query + " DESC", types)[0][::-1]))
     complete = whole and all_waiting and all_events
     stamped = {row[0]: row[1:] for row in stamps}
+    query = "SELECT seq, key, signature FROM carried"
+    signed = {row[0]: row[1:] for row in _readable(db, query, (int, str, str))[0]}
     queued = {row[0] for row in waiting}
     if not complete:
         # The outbox cannot be trusted. The hub answers "dup" to what it has.
         queued |= {row[0] for row in rows if row[0] not in stamped}
     found = [
-        Logged(body, low, high, seq in queued, stamped.get(seq)) for seq, low, high, body in rows
+        Logged(body, low, high, seq in queued, stamped.get(seq), signed.get(seq))
+        for seq, low, high, body in rows
     ]
     good = [one for one in found if _is_event(one.body)]
     lost = {one.body for one in found if one.unsent} - {one.body for one in good}

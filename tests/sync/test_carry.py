@@ -15,6 +15,7 @@ from kiosk.carrier import deliver
 from kiosk.carry import CarryError, export_unsent, import_into, read_bundle, unsent_beyond
 from kiosk.devicekey import FILE
 from kiosk.outbox_commands import export, import_events, reset
+from kiosk.rescue import open_store
 from tests.sync.kiosks import Kiosk, held_by
 from tests.sync.rig import NS, ORG, SITE, TOKEN, TestClock, hub
 
@@ -255,3 +256,26 @@ def test_a_reset_is_refused_while_anything_is_unsent_and_not_saved(kiosks, setti
     refused = command(import_events, settings)
     assert refused.exit_code == 1
     assert refused.output.count("\n") == 1
+
+
+async def test_a_rescue_keeps_the_signatures_of_what_was_carried(path, kiosks, stick):
+    author = kiosks("a")
+    ids = author.check_in(3)
+    export_unsent(author.store, stick)
+    carrier = kiosks("b")
+    import_into(carrier.store, read_bundle(stick))
+    carrier.store.close()
+    # A damaged first page: nothing but the header is hurt.
+    with carrier.path.open("r+b") as file:
+        file.write(b"\0" * 100)
+    where = {"org": ORG, "site": SITE, "clock": TestClock(), "zone": "Europe/London"}
+    rescued = open_store(carrier.path, **where, machine="")
+    async with hub(path) as server:
+        one = Kiosk.over(rescued, server.url)
+        one.client.start()
+        try:
+            await one.settled()
+        finally:
+            one.close()
+    assert sorted(held_by(path)) == sorted(ids)
+    assert rows(path, "SELECT count(*) FROM quarantine") == [(0,)]
