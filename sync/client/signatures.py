@@ -36,14 +36,15 @@ class Signatures:
         """One signature per stretch of `batch`; those with a seq in `alone` get their own."""
         foreign = [one.seq for one in batch if not self._own(one)]
         carried = self._store.signatures(foreign) if foreign else {}
-        apart = {*alone, *foreign}
+        apart = {*alone, *carried}
         found = []
         for at, end in _stretches(batch, apart):
             one = batch[at]
             if one.seq in carried:
                 key, signature = carried[one.seq]
                 found.append(_stretch(batch, at, end, signature, key))
-            elif self._own(one):
+            else:
+                # Also what this disk wrote as another device, before its database was damaged.
                 found += self._signed(batch, at, end)
         return found
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from kiosk.devicekey import FILE
 from kiosk.incarnation import KEYLESS, MOVED, PUT_BACK
 from kiosk.model import LinkState, encode_event
+from kiosk.rescue import open_store
 from kiosk.store import Store
 from sync import protocol as p
 from sync.signing import Signer, signed_by
@@ -333,6 +334,28 @@ async def test_an_older_copy_that_has_outgrown_the_hub_is_found_out_by_the_first
         rows(path, "SELECT count(*) FROM event WHERE CAST(envelope AS TEXT) LIKE '%fork%'")[0][0]
         >= 3
     )
+
+
+async def test_what_is_rescued_from_a_damaged_database_is_still_signed_by_its_author(
+    path, tmp_path
+):
+    where = {"org": ORG, "site": SITE, "clock": TestClock(), "zone": "Europe/London"}
+    async with hub(path) as server:
+        first = Kiosk(tmp_path / "k.db", server.url)
+        before = first.store.identity
+        ids = first.check_in(3)
+        first.close()
+        with (tmp_path / "k.db").open("r+b") as file:
+            file.write(b"\0" * 100)
+        one = Kiosk.over(open_store(tmp_path / "k.db", **where, machine=""), server.url)
+        assert one.store.identity.device != before.device
+        one.client.start()
+        try:
+            await one.settled()
+        finally:
+            one.close()
+    assert sorted(held_by(path)) == sorted(ids)
+    assert rows(path, "SELECT count(*) FROM quarantine") == [(0,)]
 
 
 def test_a_lost_key_begins_a_new_incarnation_and_a_kept_one_does_not(tmp_path):
