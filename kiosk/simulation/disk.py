@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from random import Random
 
 _SECTOR = 512
+_SPARED = (
+    0.5  # of the writes on a failing disk: it does not fail at the first of a transaction only
+)
 _WAL_HEADER = 32  # bytes; SQLite syncs a new one before any frame follows
 _WRITES = ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
@@ -85,7 +88,7 @@ class Disk:
         self._chance = chance
         self._fuse: int | None = None
         self._armed: int | None = None
-        self._refusals = 0
+        self._refusals = self._spoilt = 0
         self._connections: list[sqlite3.Connection] = []
         self._synced = True
 
@@ -101,14 +104,19 @@ class Disk:
         """Somebody stands at the door."""
         if self._armed is not None:
             self._fuse, self._armed = self._armed, None
+        self._refusals, self._spoilt = max(self._refusals, self._spoilt), 0
 
-    def refuse(self, statements: int) -> None:
-        """Let the next writes fail, as a worn-out card does."""
-        self._refusals = statements
+    def refuse(self, statements: int, *, at_the_door: bool = False) -> None:
+        """Let the next writes fail, as a worn-out card does; or those when somebody comes."""
+        if at_the_door:
+            self._spoilt = statements
+        else:
+            self._refusals = statements
 
     def snuff(self) -> None:
         """No more dying, no more failing."""
-        self._fuse, self._armed, self._refusals = None, None, 0
+        self._fuse = self._armed = None
+        self._refusals = self._spoilt = 0
 
     def die(self, how: Death) -> None:
         """Die now, between two statements."""
@@ -137,6 +145,8 @@ class Disk:
             return
         if self._refusals and not statement.startswith("ROLLBACK"):
             self._refusals -= 1
+            if self._chance.random() < _SPARED:
+                return
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error

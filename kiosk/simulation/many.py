@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import multiprocessing
+import signal
 import tempfile
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Summary", "play", "play_many", "stage"]
 
 _CHUNK = 25  # seeds that one worker plays before it is asked again
+_PR_SET_PDEATHSIG = 1
 _MEMORY = Path("/dev/shm")  # noqa: S108  only for speed: what a power cut leaves is worked out here
 
 
@@ -77,7 +80,7 @@ def play_many(
     chunks = [replace(day, seed=first) for first in range(day.seed, day.seed + seeds, _CHUNK)]
     last = day.seed + seeds
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = {pool.submit(_chunk, first, min(_CHUNK, last - first.seed)) for first in chunks}
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -88,6 +91,13 @@ def play_many(
                 pool.shutdown(cancel_futures=True)
                 waiting = {future for future in waiting if not future.cancelled()}
     return _summed(day.seed, played)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever (prctl(2), Linux only)."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _chunk(first: Day, count: int) -> list[Played]:

@@ -141,6 +141,7 @@ class Scene:
         kiosk.kill(Death.KILL, heard=False)
         kiosk.bury()
         kiosk.start(copy)
+        self.doubles.add(kiosk.store.identity.device)
 
     def close(self) -> None:
         """End everything and close all files."""

@@ -49,9 +49,11 @@ class Trouble:
         """Put the day's faults on the calendar: of every seed's own choice of kinds."""
         scene, chance = self._scene, self._chance
         chosen = [name for name in self.kinds if chance.random() < 0.75]
-        if "hub_restored" in chosen and "kiosk_put_back" in chosen:
-            # What only a kiosk still held would be gone for good if it were put back as well.
-            chosen.remove(chance.choice(("hub_restored", "kiosk_put_back")))
+        if chance.random() < 0.5:
+            # What only a kiosk still held would be gone for good if its disk were lost as well.
+            chosen = [name for name in chosen if name not in ("kiosk_put_back", "kiosk_cloned")]
+        elif "hub_restored" in chosen:
+            chosen.remove("hub_restored")
         weights = [self.kinds[name][1] for name in chosen]
         end = scene.day.hours * 3600
         at = chance.expovariate(1 / _EVERY)
@@ -98,9 +100,10 @@ class Trouble:
             "hub_killed": (lambda: self._kill(hub, Death.KILL), 3),
             "hub_power": (lambda: self._kill(hub, Death.POWER), 3),
             "hub_backup": (self._back_up, 4),
-            "hub_restored": (self._restore, 3),
+            "hub_restored": (self._restore, 5),
             "hub_untrusted": (self._untrust, 2),
             "kiosk_put_back": (self._put_back, 5),
+            "kiosk_cloned": (self._clone, 1),
             "clock_jump": (self._jump, 3),
             "disk_refused": (self._refuse, 3),
         }
@@ -172,6 +175,8 @@ class Trouble:
         self._boots += 1
         machine.clock.restart(f"{machine.name}-boot-{self._boots}", self._drift())
         if machine is self._scene.hub:
+            if self._chance.random() < 0.2:
+                self.strike("hub_untrusted")
             return
         roll, clock = self._chance.random(), machine.clock
         if roll < 0.3:
@@ -219,6 +224,16 @@ class Trouble:
         self._scene.put_back(kiosk, copy)
         return True
 
+    def _clone(self) -> bool:
+        """A kiosk's disk is lost, and a copy of another's put in its place: two of one name."""
+        if len(self._scene.kiosks) < 2:
+            return False
+        one, other = self._chance.sample(self._scene.kiosks, 2)
+        if any(not m.up or m.disk.left is not None for m in (one, other, self._scene.hub)):
+            return False
+        self._scene.put_back(one, Picture.of(other.disk.path))
+        return True
+
     def _untrust(self) -> bool:
         """The hub is a small computer too: for a while it knows that it does not know the time."""
         clock = self._scene.hub.clock
@@ -239,7 +254,8 @@ class Trouble:
 
     def _refuse(self) -> bool:
         machine = self._chance.choice((self._scene.hub, *self._scene.kiosks))
-        machine.disk.refuse(self._chance.randint(1, 12))
+        at_the_door = self._chance.random() < 0.5
+        machine.disk.refuse(self._chance.randint(1, 12), at_the_door=at_the_door)
         return machine.up
 
     def _drift(self) -> float:
