@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -16,6 +16,7 @@ from kiosk.terminal import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Unpack
 
     from sync.hub.auth.register import Register, Ticket
 
@@ -26,6 +27,11 @@ _MINUTES = click.IntRange(1, 24 * 60)
 
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option(
+            "--keep-days",
+            type=click.IntRange(1, 36_500),
+            help="Let go of sessions that nothing was added to for so long (default: never).",
+        ),
         click.option("--key", type=FILE, help="The certificate's private key, in PEM."),
         click.option("--certificate", type=FILE, help="A certificate chain in PEM: speak TLS."),
         click.option(
@@ -40,20 +46,22 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+class Serving(TypedDict):
+    """The options of a hub that is to run."""
+
+    host: str
+    port: int
+    child: bool
+    insecure_lan: bool
+    certificate: Path | None
+    key: Path | None
+    keep_days: int | None
+
+
 @click.group(invoke_without_command=True)
 @_serving
 @click.pass_context
-def hub(
-    context: click.Context,
-    *,
-    db: Path | None,
-    host: str,
-    port: int,
-    child: bool,
-    insecure_lan: bool,
-    certificate: Path | None,
-    key: Path | None,
-) -> None:
+def hub(context: click.Context, *, db: Path | None, **serving: Unpack[Serving]) -> None:
     """The hub that kiosks agree through. Without a command it runs; it prints "ready URL".
 
     All commands work while the hub runs, but for restore. Its token is that of WHORL_HUB_TOKEN, or
@@ -63,27 +71,15 @@ def hub(
     if context.invoked_subcommand is None:
         if db is None:
             raise click.UsageError("Missing option '--db'.")
-        tls = _pem(certificate, key)
-        _run(db, host, port, child=child, insecure_lan=insecure_lan, tls=tls)
+        _run(db, serving)
 
 
 @hub.command()
 @_serving
 @click.pass_obj
-def serve(
-    above: Path | None,
-    *,
-    db: Path | None,
-    host: str,
-    port: int,
-    child: bool,
-    insecure_lan: bool,
-    certificate: Path | None,
-    key: Path | None,
-) -> None:
+def serve(above: Path | None, *, db: Path | None, **serving: Unpack[Serving]) -> None:
     """Run the hub until it is told to end; prints "ready URL"."""
-    tls = _pem(certificate, key)
-    _run(chosen(above, db), host, port, child=child, insecure_lan=insecure_lan, tls=tls)
+    _run(chosen(above, db), serving)
 
 
 def _pem(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
@@ -94,27 +90,27 @@ def _pem(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None
     return certificate, key
 
 
-def _run(
-    db: Path,
-    host: str,
-    port: int,
-    *,
-    child: bool,
-    insecure_lan: bool,
-    tls: tuple[Path, Path] | None,
-) -> None:
+def _run(db: Path, serving: Serving) -> None:
     from kiosk import log  # noqa: PLC0415
     from kiosk.config import make_folder  # noqa: PLC0415
     from sync.hub.serve import serve as serve_hub  # noqa: PLC0415
     from sync.hub.tokens import hub_token  # noqa: PLC0415
 
+    tls = _pem(serving["certificate"], serving["key"])
     log.set_up(None)
     with one_line():
         make_folder(db.absolute().parent)
         token = hub_token(db, os.environ)
         log.hide(token)
         code = serve_hub(
-            db, host, port, token, child=child, insecure_lan=insecure_lan, certificate=tls
+            db,
+            serving["host"],
+            serving["port"],
+            token,
+            child=serving["child"],
+            insecure_lan=serving["insecure_lan"],
+            certificate=tls,
+            keep_days=serving["keep_days"],
         )
     sys.exit(code)
 

@@ -206,7 +206,9 @@ class Events(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     """What a room holds above offset `after`, up to and including `offset`; `head` is its end.
 
     `live`: nothing is missing now, later events follow by themselves. `received` is that of the
-    event at `offset`, said where it is not the last of `items` (optional in version 1).
+    event at `offset`, said where it is not the last of `items` (optional in version 1). `missing`
+    is how many events between `after` and `offset` the hub has let go of for their age: what is
+    shown of the room is then not all that happened in it.
     """
 
     room: RoomName
@@ -217,6 +219,7 @@ class Events(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     live: bool = False
     items: list[Item] = []
     received: Count = 0
+    missing: Count = 0
 
 
 class Reset(msgspec.Struct, frozen=True, tag="reset"):
@@ -320,6 +323,7 @@ class Page(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     live: bool = False
     items: Sequence[Kept] = ()
     received: int = 0
+    missing: int = 0
 
 
 class Judged(msgspec.Struct, frozen=True, omit_defaults=True):

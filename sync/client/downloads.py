@@ -115,6 +115,10 @@ class Downloads:
         elif self._waiting >= _BACKLOG:
             room.lost()
         else:
+            if events.missing:
+                _LOG.warning(
+                    "%s: the hub has let go of %d older events", events.room, events.missing
+                )
             self._queue(room, events)
         self._called.set()
 

@@ -29,6 +29,7 @@ from kiosk.model import (
 )
 from sync.hub.houseclock import HouseClock
 from sync.hub.judge import Place, Rejected, Trace, interval, judge, place_of, places
+from sync.hub.retention import prune
 from sync.hub.tables import OFFSET_BITS, opened
 from sync.protocol import Judged
 from sync.signing import is_key
@@ -178,6 +179,10 @@ class Log:
         )
         self._pin(device, incarnation, key)
 
+    def prune(self, before: int, most: int) -> int:
+        """Let go of sessions that ended before then (UTC ns); see `sync.hub.retention`."""
+        return prune(self._db, before, most)
+
     def introduce(self, org: str, device: str, incarnation: str, key: str) -> bool:
         """Pin the key of a device's incarnation; False, and noted, if it has another already."""
         pinned = self._key(device, incarnation)
@@ -268,7 +273,10 @@ class Log:
         self._keys: dict[tuple[str, str], str] = {}
 
     def _known(self, ids: list[str]) -> set[str]:
-        query = "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?))"
+        query = (
+            "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?1))"
+            " UNION ALL SELECT id FROM pruned WHERE id IN (SELECT value FROM json_each(?1))"
+        )
         return {row[0] for row in self._db.execute(query, (json.dumps(ids),))}
 
     def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
@@ -306,13 +314,20 @@ class Log:
         if event.id in self._now.ids:
             hash_, envelope = self._now.ids[event.id]
         else:
-            query = "SELECT body, envelope FROM event WHERE id = ?"
-            held, envelope = self._db.execute(query, (event.id,)).fetchone()
-            hash_ = decode_event(held).hash
+            hash_, envelope = self._held(event.id)
         if hash_ != event.hash:
             return self._set_apart(body, event, submission, "fork")
         self._chain(event.device, event.incarnation).take(event.kseq, event.hash)
         return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
+
+    def _held(self, id_: str) -> tuple[str, bytes]:
+        """Hash and envelope of an event that is known, also of one that was let go."""
+        query = "SELECT body, envelope FROM event WHERE id = ?"
+        if (row := self._db.execute(query, (id_,)).fetchone()) is not None:
+            return decode_event(row[0]).hash, row[1]
+        query = "SELECT hash, envelope FROM pruned WHERE id = ?"
+        hash_, envelope = self._db.execute(query, (id_,)).fetchone()
+        return hash_, envelope
 
     def _doubt(
         self, index: int, one: Event | Rejected, place: Place, submission: Submission

@@ -43,6 +43,11 @@ class Recent:
             return await self._read(room, after) if after != start else []
         return rows if start == after else [row for row in rows if row[0] > after]
 
+    def forget(self) -> None:
+        """Read everything anew: some of it is no longer there."""
+        self._kept.clear()
+        self._size = 0
+
     async def holds(self, room: str, cursor: Cursor) -> bool:
         """Whether the event that the cursor ends with is the one in this log."""
         if not (cursor.offset and cursor.received):

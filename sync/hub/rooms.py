@@ -148,7 +148,10 @@ class Rooms:
                 items = [(e, v) for _, e, v in rows if _KIND.decode(e).kind in seat.kinds]
             told = not rows or bool(items and items[-1][1] is rows[-1][2])
             received = 0 if told else decode_envelope(rows[-1][2]).received
-            parcel = self._page(room, after, seat.sent, items, live=seat.live, received=received)
+            missing = seat.sent - after - len(rows)  # offsets have no holes but those
+            parcel = self._page(
+                room, after, seat.sent, items, live=seat.live, received=received, missing=missing
+            )
             self._parcels[key] = parcel
             if len(self._parcels) > _PARCELS:
                 self._parcels.popitem(last=False)
@@ -163,9 +166,12 @@ class Rooms:
         *,
         live: bool,
         received: int,
+        missing: int = 0,
     ) -> Parcel:
         head = max(room.committed, offset)
-        page = Page(room.name, self.epoch, after, offset, head, live, kept(items), received)
+        page = Page(
+            room.name, self.epoch, after, offset, head, live, kept(items), received, missing
+        )
         return Parcel(page, Mark(room.name, self.epoch, offset), news=offset > after)
 
     # -- what is new -------------------------------------------------------------------------------

@@ -29,15 +29,26 @@ def serve(
     child: bool,
     insecure_lan: bool,
     certificate: tuple[Path, Path] | None = None,
+    keep_days: int | None = None,
 ) -> int:
     """Run a hub until SIGTERM or SIGINT, or until stdin ends if it is a `child`; the exit code.
 
     Prints `ready URL` once it listens, and notes the URL in a file beside the database. What keeps
     it from running is one line on stderr and 1. `certificate` is a chain and its key, in PEM.
+    Sessions that nothing was added to for `keep_days` are let go.
     """
     try:
         tls = _tls(*certificate) if certificate else None
-        hub = Hub(db, token, host, port, SystemClock(), insecure_lan=insecure_lan, tls=tls)
+        hub = Hub(
+            db,
+            token,
+            host,
+            port,
+            SystemClock(),
+            insecure_lan=insecure_lan,
+            tls=tls,
+            keep_days=keep_days,
+        )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(hub, url_path(db), child=child))
     except HubError as error:

@@ -27,6 +27,7 @@ from sync.hub.metrics import Metrics
 from sync.hub.notices import Notices
 from sync.hub.pages import Pages
 from sync.hub.records import Directory
+from sync.hub.retention import retain
 from sync.hub.rooms import Rooms
 from sync.hub.routes import Route
 from sync.hub.status import Status
@@ -76,6 +77,7 @@ class Hub:
         position_every: float = POSITION_EVERY,
         headers_within: float = HEADERS_WITHIN,
         limits: Limits = Limits(),  # noqa: B008  frozen
+        keep_days: int | None = None,
     ) -> None:
         self._db = db
         self._token = token
@@ -87,6 +89,7 @@ class Hub:
         self._position_every = position_every
         self._headers_within = headers_within
         self._limits = limits
+        self._keep_days = keep_days
         self._core: Core
         self._ticking: tuple[asyncio.Task[None], ...] = ()
         self._runner: web.AppRunner | None = None
@@ -126,6 +129,8 @@ class Hub:
             spawn(self._tell_positions(), "hub-positions"),
             spawn(self._tick(), "hub-streams"),
         )
+        if self._keep_days is not None:
+            self._ticking += (spawn(retain(self._core, self._keep_days), "hub-retention"),)
         return url
 
     async def stop(self) -> None:

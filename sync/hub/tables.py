@@ -12,7 +12,7 @@ from sync.hub.errors import LogBusyError, LogError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 2
+SCHEMA = 3
 # A row's key is its room's number and its offset in one, so a room's pages lie side by side.
 OFFSET_BITS = 40
 
@@ -112,6 +112,10 @@ ALTER TABLE chain ADD COLUMN head TEXT NOT NULL DEFAULT '';
 
 INSERT INTO meta VALUES ('stable', 0);
 INSERT INTO meta VALUES ('confirmed', '');
+""",
+    """
+-- What was let go after its time, so that it is known when it is offered again.
+CREATE TABLE pruned (id TEXT PRIMARY KEY, hash TEXT NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
 """,
 )
 
