@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import Qt
@@ -192,6 +193,7 @@ class App:
             config.site.id,
             config.kiosk.name,
             self._from_line,
+            ca=Path(config.hub.ca_file) if config.hub.ca_file else None,
         )
         self.client.start()
         self.store.on_commit(lambda _: self._wake())

@@ -121,10 +121,14 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The hub to push to; an empty `url` starts an own one. The token's file must be 0600."""
+    """The hub to push to; an empty `url` starts an own one. The token's file must be 0600.
+
+    `ca_file` holds certificates (PEM) to trust the hub's by; empty for those of the system.
+    """
 
     url: str = ""
     token_file: str = ""
+    ca_file: str = ""
 
 
 class Door(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

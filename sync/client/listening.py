@@ -118,6 +118,8 @@ class SseWire(PlainWire):
                     yield line
         finally:
             self._response = None
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()  # a TLS farewell would outlive the loop
             response.close()
 
 

@@ -85,6 +85,9 @@ class PlainWire:
 
     async def close(self) -> None:
         """End all of it."""
+        if self._session.connector is not None:
+            # First of all, or TLS connections would say farewell for longer than the loop lives.
+            await self._session.connector.close(abort_ssl=True)
         await stop(*self._lanes)
         await self._session.close()
 

@@ -17,7 +17,7 @@ QUICK = Pacing(first_retry=0.05, last_retry=0.2, refused_retry=0.1, sweep=0.2, c
 class Kiosk:
     """A store and its line."""
 
-    def __init__(self, path, url, token=TOKEN, pacing=QUICK, clock=None, store=None):
+    def __init__(self, path, url, token=TOKEN, pacing=QUICK, clock=None, store=None, ca=None):
         self.clock = clock or TestClock()
         self.path = path
         self.store = store or Store.open(
@@ -25,7 +25,7 @@ class Kiosk:
         )
         self.said = []
         self.client = SyncClient(
-            self.store, url, token, self.clock, SITE, "a kiosk", self.said.append, pacing
+            self.store, url, token, self.clock, SITE, "a kiosk", self.said.append, pacing, ca=ca
         )
         self.store.on_commit(lambda _: self.client.wake())
 

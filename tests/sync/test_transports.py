@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import ipaddress
 import sqlite3
+import ssl
 import time
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from kiosk.model import LinkState
+from sync.client import SyncClient
 from sync.hub.members import Member
 from tests.sync.kiosks import QUICK, kiosk
 from tests.sync.proxy import proxied
@@ -18,7 +27,7 @@ from tests.sync.test_hub import post
 
 # As the real one, but climbing is asked for and nobody waits long for what does not come.
 PACING = replace(
-    QUICK, connect=1.0, greeting=1.0, silence=1.5, poll_wait=1.0, poll_pause=0.02, climb=600.0
+    QUICK, connect=0.6, greeting=0.6, silence=1.5, poll_wait=1.0, poll_pause=0.02, climb=600.0
 )
 WRONG = "not-the-token"
 LIMITED = {"sse": LinkState.LIMITED_SSE, "polling": LinkState.LIMITED_POLLING}
@@ -160,7 +169,7 @@ async def test_a_refused_token_is_no_reason_for_another_transport(path, tmp_path
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_a_half_open_line_is_found_out_and_left(path, tmp_path, transport):
-    pacing = replace(PACING, ping=0.4, ack=1.5)
+    pacing = replace(PACING, ping=0.4, ack=0.8, poll_wait=0.4)
     async with on(transport, path, tmp_path, pacing) as one:
         one.proxy.silent = True
         await until(lambda: one.status.transport == "", 15)
@@ -196,3 +205,42 @@ async def test_listening_that_fails_does_not_stop_the_pushes(path, tmp_path, mon
         ids = one.check_in(30)
         await until(lambda: one.store.held()[0] == 0)
         assert pushed(path) == ids
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for this machine that signs itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "hub.pem", folder / "hub.key"
+    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    paths[1].write_bytes(plain)
+    return paths
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
+async def test_every_transport_goes_over_tls_and_trusts_the_given_authority_only(
+    path, tmp_path, certificate, transport, monkeypatch
+):
+    monkeypatch.setattr(SyncClient, "_transports", (transport,))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certificate)
+    async with hub(path, tls=tls) as server:
+        assert server.url.startswith("https://")
+        with kiosk(tmp_path / "k.db", server.url, pacing=PACING, ca=certificate[0]) as one:
+            ids = one.check_in(600)
+            await until(lambda: one.store.held()[0] == 0)
+            assert pushed(path) == ids
+        with kiosk(tmp_path / "stranger.db", server.url, pacing=PACING) as stranger:
+            await stranger.reaches(LinkState.ATTENTION)
+            assert "certificate" in stranger.status.reason
