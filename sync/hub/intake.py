@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kiosk.model import Author
 from sync.hub.auth.grants import Role
 from sync.hub.judge import trace
 from sync.hub.log import Submission
@@ -38,9 +39,12 @@ def submit(
     `anchors` are the ones to judge times by (see `united`); `origin` is left out of the echo.
     """
     bodies = [bytes(raw) for raw in push.events]
-    introduces = who.grant.role is not Role.DEVICE
+    grant = who.grant
+    introduces = grant.role is not Role.DEVICE
+    # All but kiosks and the hub's owner have signed in as somebody.
+    staff = Author("staff", grant.subject, grant.rank) if introduces and grant.expires else None
     submission = Submission(
-        who.org, who.device, bodies, tuple(anchors), origin, push.signed, introduces
+        who.org, who.device, bodies, tuple(anchors), origin, push.signed, introduces, staff
     )
 
     def work(log: Log) -> list[Judged]:

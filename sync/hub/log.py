@@ -54,7 +54,8 @@ class Submission:
 
     `origin` stands for the connection, and comes back with each event it put into the log.
     `signed` says who wrote what. `introduces`: it may bring the keys of devices never heard of,
-    which is for those that may speak for any device, not for a device of its own.
+    which is for those that may speak for any device, not for a device of its own. `staff`, on whose
+    sign-in it came, with their rank: they write as themselves, and with no higher rank.
     """
 
     org: str
@@ -64,6 +65,14 @@ class Submission:
     origin: object = None
     signed: Sequence[Signed] = ()
     introduces: bool = True
+    staff: Author | None = None
+
+    def exceeds(self, event: Event) -> bool:
+        """Whether the event claims more than the member of staff that brings it has."""
+        who = self.staff
+        return who is not None and (
+            event.device != self.device or event.by.staff != who.staff or event.by.rank > who.rank
+        )
 
 
 class Accepted(NamedTuple):
@@ -281,9 +290,10 @@ class Log:
 
     def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
         chain = self._chain(event.device, event.incarnation)
-        if event.device in self.revoked:
+        code = "revoked" if event.device in self.revoked else ""
+        if code or submission.exceeds(event):
             chain.take(event.kseq, event.hash)
-            return self._set_apart(body, event, submission, "revoked")
+            return self._set_apart(body, event, submission, code or "right")
         forked = chain.forks(event)
         if forked and event.kind not in EVIDENCE:
             return self._set_apart(body, event, submission, "fork")

@@ -53,6 +53,8 @@ async def test_a_backup_is_made_while_the_hub_writes_and_is_whole(tmp_path):
         found = back_up(db, file)
         await peer.push(*author.bodies(50))
     assert found.events == 50
+    async with hub(db) as server, joined(server.url) as peer:
+        assert peer.welcome.stable == found.received
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert held_by(file) == held_by(db)[:50]
     with contextlib.closing(sqlite3.connect(file)) as backup:

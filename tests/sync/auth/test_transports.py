@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from kiosk.clock import NS
+from kiosk.model import Author as By
 from kiosk.model import Rank, session_room, site_room
 from sync import protocol as p
 from sync.hub.auth.limits import Limits, Rate
@@ -223,6 +224,23 @@ async def test_a_paired_kiosk_pushes_and_its_key_is_the_pairings(tmp_path):
         assert status == 200
         assert [v["verdict"] for v in answer["verdicts"]] == ["ok", "ok"]
         assert (await _pushed(hub, token, Author("kiosk-2").bodies(1), "kiosk-2"))[0] == 401
+
+
+async def test_staff_write_as_themselves_with_their_own_rank(tmp_path):
+    async with stage(tmp_path) as hub:
+        hub.hire("ada", Rank.INSTRUCTOR)
+        await hub.gate.look()
+        one = await hub.signed_in()
+        author, given = Author(one["device"]), {"kind": "override", "data": {"status": "present"}}
+        claims = [("ada", 2), ("ada", 3), ("bob", 2), (None, 0)]
+        bodies = [author.body(by=By("staff", who, rank), **given) for who, rank in claims]
+        bodies.append(Author("kiosk-7").body(by=By("staff", "ada", 2), **given))
+        greeting = p.encode(hello(one["device"]))
+        assert (await hub.post("/v1/hello", greeting, one["token"]))[0] == 200
+        status, answer = await _pushed(hub, one["token"], bodies, one["device"])
+        assert status == 200
+        found = [(v["verdict"], v.get("code", "")) for v in answer["verdicts"]]
+        assert found == [("ok", ""), *[("quarantined", "right")] * 4]
 
 
 async def test_what_others_bring_of_a_revoked_kiosk_is_set_apart(tmp_path):
