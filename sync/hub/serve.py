@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -37,6 +38,7 @@ def serve(
     it from running is one line on stderr and 1. `certificate` is a chain and its key, in PEM.
     Sessions that nothing was added to for `keep_days` are let go.
     """
+    _allow_many_files()
     try:
         tls = _tls(*certificate) if certificate else None
         hub = Hub(
@@ -107,6 +109,14 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> 
         loop.add_reader(0, readable)
     except OSError:  # a file or /dev/null cannot be waited on, and belongs to no parent
         ended()
+
+
+def _allow_many_files() -> None:
+    """As many connections as the machine lets this user have; many give a process only 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
