@@ -132,6 +132,12 @@ class Reader:
         """Begin to look for the sensor."""
         self._thread.start()
 
+    def do_without(self, cause: SensorError) -> None:
+        """Instead of `start` where there is no sensor: whatever is asked for fails with `cause`."""
+        with self._wake:
+            self._cause = cause
+        self._emit(SensorDown(cause, 0.0, Stage.OUT_OF_SERVICE))
+
     def stop(self) -> None:
         """End the exchange in hand, close the port, wait for the thread; safe to call twice."""
         with self._wake:

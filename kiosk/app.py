@@ -15,8 +15,6 @@ from PySide6.QtCore import Qt
 from qasync import QEventLoop
 
 from drivers.badge import BadgeParser
-from drivers.errors import PortMissing
-from drivers.events import ReaderEvent, SensorDown
 from kiosk.badges import badge_key
 from kiosk.clock import HubClock
 from kiosk.config import HUB_URL_FILE
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
+    from drivers.events import ReaderEvent
     from kiosk.clock import Clock
     from kiosk.config import Config
     from kiosk.keeper import Keeper
@@ -155,9 +154,6 @@ class App:
     def _start_reader(self) -> None:
         from kiosk.keeper import Keeper  # noqa: PLC0415
 
-        if not self.config.sensor.port:
-            self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0))
-            return
         self._keeper = keeper = Keeper(self.config, self.store, self._clock, self._from_reader)
         keeper.on_library(lambda: self._soon(self.desk.library_changed))
         self.desk.verify_with(keeper)

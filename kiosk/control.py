@@ -1,7 +1,8 @@
 """A running kiosk's socket for its own commands, so that it need not be stopped for them.
 
 `kiosk.sock` in the storage folder, for its owner only (0600). One request a connection, then
-replies, each a line of JSON; a command that goes away gives up the enrolment it began.
+replies, each a line of JSON; a command that goes away gives up the enrolment it began. Commands
+take turns: whoever does not get one soon is told so, and whoever says nothing keeps nobody waiting.
 
 ControlError    the running kiosk could not do it, or cannot be asked; one line says why
 """
@@ -14,6 +15,8 @@ import os
 import select
 import socket
 import threading
+import time
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +40,8 @@ _LOG = logging.getLogger(__name__)
 SOCKET = "kiosk.sock"
 _LONGEST = 4096  # bytes of one line
 _LOOK = 0.2
+_SPOKEN = 5.0  # seconds for a whole request
+_MOST = 8  # connections at once
 
 
 class ControlError(KioskError):
@@ -75,14 +80,19 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ControlServer:
-    """Serves one command at a time on a thread of its own."""
+    """Listens on a thread of its own, with one more for each connection; one command at a time."""
 
-    def __init__(self, path: Path, store: Store, keeper: Keeper) -> None:
+    def __init__(self, path: Path, store: Store, keeper: Keeper, turn: float = 3.0) -> None:
+        """`turn` is how many seconds a command waits for the one before it."""
         self._path = path
         self._store = store
         self._keeper = keeper
+        self._patience = turn
+        self._turn = threading.Lock()
         self._listening: socket.socket | None = None
         self._stopping = False
+        self._lock = threading.Lock()
+        self._served: dict[threading.Thread, socket.socket] = {}
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
 
     def start(self) -> None:
@@ -97,14 +107,23 @@ class ControlServer:
     def end(self) -> None:
         """Take no further command; `join` once the sensor was stopped."""
         self._stopping = True
+        with self._lock:
+            connections = list(self._served.values())
         if self._listening is not None:
+            connections.append(self._listening)
+        for connection in connections:
+            # Whoever is still to say something has said nothing; an answer may still be sent.
             with contextlib.suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RD)
 
     def join(self) -> None:
         """Wait for the command in hand, and take the socket away; safe to call twice."""
         if self._thread.ident is not None:
             self._thread.join()
+        with self._lock:
+            threads = list(self._served)
+        for thread in threads:
+            thread.join()
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -114,24 +133,65 @@ class ControlServer:
         while self._listening is not None and not self._stopping:
             try:
                 connection, _ = self._listening.accept()
-            except OSError:
+            except OSError as error:
+                if not self._stopping:
+                    _LOG.warning("a command could not be taken: %s", error)
+                    time.sleep(_LOOK)  # out of descriptors: it would fail again at once
                 continue
+            self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.settimeout(_SPOKEN)
+        thread = threading.Thread(target=self._attend, args=(connection,), daemon=True)
+        with self._lock:
+            room = len(self._served) < _MOST and not self._stopping
+            if room:
+                self._served[thread] = connection
+                thread.start()
+        if not room:
+            with connection:
+                _send(connection, Reply(error="too many commands at once; try again"))
+
+    def _attend(self, connection: socket.socket) -> None:
+        try:
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(5.0)
                 _send(connection, self._answer(connection))
+        finally:
+            with self._lock:
+                self._served.pop(threading.current_thread(), None)
 
     def _answer(self, connection: socket.socket) -> Reply:
         try:
             request = msgspec.json.decode(_line(connection), type=Request)
-            match request.do:
-                case "enrol" | "withdraw" | "revoke":
-                    return Reply(said=tuple(self._for_somebody(request, connection)))
-                case _:
-                    return self._for_the_sensor(request.do)
+            with self._in_turn():
+                return self._obey(request, connection)
         except SensorError as error:
             return Reply(error=f"{error.sentence} {error.advice}")
         except (KioskError, msgspec.MsgspecError) as error:
             return Reply(error=str(error))
+        except CancelledError:
+            return Reply(error="it was given up before its turn")
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - one command's trouble must not keep out the next
+            _LOG.exception("a command failed")
+            return Reply(error="the kiosk could not do it; its log says why")
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=self._patience):
+            raise ControlError("the kiosk is busy with another command; try again after it")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _obey(self, request: Request, connection: socket.socket) -> Reply:
+        match request.do:
+            case "enrol" | "withdraw" | "revoke":
+                return Reply(said=tuple(self._for_somebody(request, connection)))
+            case _:
+                return self._for_the_sensor(request.do)
 
     def _for_the_sensor(self, do: Order) -> Reply:
         keeper = self._keeper
@@ -146,7 +206,8 @@ class ControlServer:
 
     def _for_somebody(self, request: Request, connection: socket.socket) -> list[str]:
         person = next((p for p in self._store.people() if p.id == request.person), None)
-        if person is None and request.do != "revoke":
+        known = request.do == "revoke" and self._keeper.knows(request.person)
+        if person is None and not known:
             raise ControlError(f'nobody has the id "{request.person}" here')
         if request.do == "enrol" and person is not None:
             return self._enrol(request, person, connection)
@@ -184,7 +245,9 @@ class ControlServer:
         try:
             self._keeper.finish_orders().result()
         except SensorError as error:
-            return ["Recorded.", f"{error.sentence} What it holds is deleted when it is back."]
+            if not self._keeper.destroy_copies():
+                rest = f"{error.sentence} What it holds is deleted when it is back."
+                return ["Recorded, and no finger is known by it any more.", rest]
         return ["Destroyed here; every other kiosk does the same as soon as it hears of it."]
 
 
@@ -195,6 +258,10 @@ def ask(path: Path, request: Request, told: Callable[[Step], None] = lambda _: N
             connection.connect(name)
             connection.sendall(msgspec.json.encode(request) + b"\n")
             return _read_replies(connection, told)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ControlError(
+            "the running kiosk takes no commands yet; try again in a few seconds, or stop it first"
+        ) from error
     except (OSError, msgspec.MsgspecError) as error:
         raise ControlError(f"the running kiosk cannot be asked ({error}); stop it first") from error
 
@@ -222,7 +289,7 @@ def _listen(path: Path) -> socket.socket:
                 listening.bind(name)
             finally:
                 os.umask(before)
-        listening.listen(1)
+        listening.listen(_MOST)
     except OSError:
         listening.close()
         raise
@@ -240,11 +307,15 @@ def _short(path: Path) -> Iterator[str]:
 
 
 def _line(connection: socket.socket) -> bytes:
-    data = b""
+    data, deadline = b"", time.monotonic() + _SPOKEN
     while not data.endswith(b"\n") and len(data) < _LONGEST:
+        if (left := deadline - time.monotonic()) <= 0:
+            raise TimeoutError("the request did not come to an end in time")
+        connection.settimeout(left)
         if not (more := connection.recv(_LONGEST - len(data))):
             break
         data += more
+    connection.settimeout(_SPOKEN)
     return data
 
 
@@ -255,5 +326,8 @@ def _send(connection: socket.socket, reply: Reply) -> None:
 
 
 def _gone(connection: socket.socket) -> bool:
-    readable, _, _ = select.select([connection], [], [], 0)
-    return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True  # reset: it ended with steps that it had not read

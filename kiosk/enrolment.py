@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ from kiosk.errors import KioskError
 from kiosk.model import Author, Kind, Person
 from kiosk.provision import back_up
 from kiosk.slots import StoredSlots
-from kiosk.store import Draft, Store
+from kiosk.store import Draft, Store, StoreError
+from kiosk.vault import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,7 @@ __all__ = [
     "record_consent",
 ]
 
+_LOG = logging.getLogger(__name__)
 SENTENCES = {
     Step.PLACE: "Place the finger on the reader.",
     Step.LIFT: "Lift the finger.",
@@ -67,6 +70,8 @@ _KIOSK = Author("kiosk")
 # Two, of different hands: a cut or a plaster then locks nobody out.
 ADVISED = 2
 _SECOND = "Enrol a finger of the other hand as well: a cut or a plaster then locks nobody out."
+
+_COPY = 'No copy of it could be kept ({}); once that is mended, use "kiosk sensor backup".'
 
 
 class Whose(StrEnum):
@@ -112,14 +117,19 @@ class FailureToEnrolError(KioskError):
 
 @dataclass(frozen=True, slots=True)
 class EnrolledFinger(Placed):
-    """A finger that is stored, found again and on record; `fingers` of the person's now are."""
+    """A finger that is stored, found again and on record; `fingers` of the person's now are.
+
+    `uncopied` says why no copy of it could be kept, where one was to be.
+    """
 
     fingers: int = 1
+    uncopied: str = ""
 
     @property
     def advice(self) -> str:
-        """What to do next, in words; "" if the person has fingers enough."""
-        return _SECOND if self.fingers < ADVISED else ""
+        """What to do next, in words; "" if the person has fingers enough, and all is kept."""
+        copy = _COPY.format(self.uncopied) if self.uncopied else ""
+        return " ".join(filter(None, (copy, _SECOND if self.fingers < ADVISED else "")))
 
 
 def enrol(
@@ -139,24 +149,37 @@ def enrol(
     a full sensor the one of the kept who came in least recently makes room. The sensor's
     library is held against the records first. A crash at any point leaves a slot that never names
     anybody and is settled at the next start. `prompt` may raise to give up. Raises
-    `NoConsentError`, `KnownFingerError`, `FailureToEnrolError`, a SensorError or a `StoreError`.
+    `NoConsentError`, `KnownFingerError`, `FailureToEnrolError`, a SensorError, a `StoreError`, or
+    before anything is captured a `VaultError`.
     """
     if not has_consent(store, person.id):
         raise NoConsentError(f"no consent of {person.id} is on record; nothing was captured")
     table = StoredSlots(store, clock)
     reconcile(sensor, table)
     if templates is not None:
+        templates.check()
         _see_to_room(store, clock, sensor, templates)
     placed = _place(sensor, table, person.id, prompt, timing)
     data = {"sensor": placed.sensor, "slot": placed.slot}
     store.record(Draft(Kind.ENROLLED, person=person.id, by=by, data=data)).result()
-    if templates is not None:
-        back_up(sensor, table, templates, placed.slot)
+    uncopied = _copied(sensor, table, templates, placed.slot) if templates is not None else ""
     fingers = sum(
         (entry.owner, entry.state) == (person.id, SlotState.ACTIVE)
         for entry in table.entries(placed.sensor).values()
     )
-    return EnrolledFinger(placed.sensor, placed.slot, placed.digest, placed.score, fingers)
+    return EnrolledFinger(
+        placed.sensor, placed.slot, placed.digest, placed.score, fingers, uncopied
+    )
+
+
+def _copied(sensor: ZfmSensor, table: SlotTable, templates: TemplateStore, slot: int) -> str:
+    """Why the template could not be copied; "" if it was. The finger is enrolled all the same."""
+    try:
+        back_up(sensor, table, templates, slot)
+    except (VaultError, StoreError) as error:
+        _LOG.error("an enrolled template could not be copied: %s", error)
+        return str(error)
+    return ""
 
 
 def _place(

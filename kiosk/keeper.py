@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from drivers import reconcile as library
 from drivers.audit import Audit, Guard, Policy
-from drivers.errors import Cancelled, SensorIdentityMismatch
+from drivers.errors import Cancelled, PortMissing, SensorIdentityMismatch
 from drivers.events import SensorDown
 from drivers.library import look_at
 from drivers.reader import Reader
@@ -21,7 +21,7 @@ from kiosk.errors import KioskError
 from kiosk.loader import QUIET, RosterLoader, SensorCache
 from kiosk.model import Author
 from kiosk.provision import bring_all, format_for, kept_for, same_format
-from kiosk.revocation import ordered, resume, withdrawn
+from kiosk.revocation import known_here, ordered, resume, withdrawn
 from kiosk.slots import StoredSlots
 from kiosk.survey import survey
 from kiosk.templates import (
@@ -80,6 +80,7 @@ class Keeper:
         self._may_claim = config.templates.backup and config.templates.claim == "beyond"
         self._verifications = Verifications()
         self._enrolling = threading.Lock()
+        self._destroying = threading.Lock()
         self._given_up: threading.Event | None = None
         self._backup = config.templates.backup
         self._cache: SensorCache | None = None
@@ -97,7 +98,7 @@ class Keeper:
         # enough to know that it is still the one that was enrolled.
         self._guard = Guard(self._table, once=True)
         self._audit = Audit(self._table, Policy(config.sensor.audit))
-        sensor = config.sensor
+        self._sensor = sensor = config.sensor
         self.reader = Reader(
             lambda: open_zfm(
                 sensor.port, sensor.baudrate, sensor.address, sensor.password, sensor.model
@@ -110,8 +111,11 @@ class Keeper:
         )
 
     def start(self) -> None:
-        """Begin to look for the sensor."""
-        self.reader.start()
+        """Begin to look for the sensor, if the settings name one; orders are taken in any case."""
+        if self._sensor.port:
+            self.reader.start()
+        else:
+            self.reader.do_without(PortMissing("no reader is configured"))
         if self._loader is not None:
             self._loader.start()
         self._control.start()
@@ -186,6 +190,22 @@ class Keeper:
     def revoke(self, person: str, by: Author = _KIOSK, reason: str = "") -> Future[list[Event]]:
         """As `withdraw`, but the consent stands: for a finger that is to be enrolled anew."""
         return self._order([ordered(person, by, reason)])
+
+    def knows(self, person: str) -> bool:
+        """Whether `person` (an id) means anybody here, by `kiosk.revocation.known_here`."""
+        return known_here(self._store, self._templates, person)
+
+    def destroy_copies(self) -> bool:
+        """Carry out what can be of the open orders without the sensor; whether that was all.
+
+        Kept copies go at once, and what the sensor holds names nobody. Blocks; for any thread but
+        the store's. Raises `StoreError` or a `TemplatesError`.
+        """
+        if not self._can_destroy:
+            return False
+        with self._destroying:
+            done = resume(self._store, self._table, sensor=None, templates=self._templates)
+        return all(revoked.done for revoked in done)
 
     def finish_orders(self) -> Future[None]:
         """Carry out every open order now; fails with what is wrong with the sensor."""
@@ -366,7 +386,8 @@ class Keeper:
         if not self._can_destroy:
             return
         try:
-            done = resume(self._store, self._table, sensor=sensor, templates=self._templates)
+            with self._destroying:
+                done = resume(self._store, self._table, sensor=sensor, templates=self._templates)
         except KioskError as error:
             # The order stays open and is tried again; fingers of others must not wait for it.
             _LOG.error("a template that is to be destroyed could not be yet: %s", error)

@@ -164,6 +164,18 @@ def revoked_since(store: Store, person: str, taken: int) -> bool:
     return any(e.wall >= taken for e in events if e.data.get("state") == ORDERED)
 
 
+def known_here(store: Store, templates: TemplateStore | None, person: str) -> bool:
+    """Whether `person` (an id) is of the directory, or holds a slot or a kept template here.
+
+    What is ordered for a mistyped id would be called done, and the templates meant stay.
+    """
+    return (
+        any(one.id == person for one in store.people())
+        or any(slot.person == person for slot in store.slots())
+        or (templates is not None and bool(templates.kept(person)))
+    )
+
+
 def carry_out(
     store: Store,
     table: SlotTable,

@@ -27,7 +27,7 @@ from kiosk.glance import glance, kiosk_runs
 from kiosk.provision import back_up, bring_all, copies_of, fits, format_for, kept_for
 from kiosk.rescue import open_store
 from kiosk.revocation import decommission as take_out
-from kiosk.revocation import resume, revoke, revoked_since, withdraw
+from kiosk.revocation import known_here, resume, revoke, revoked_since, withdraw
 from kiosk.slots import StoredSlots
 from kiosk.store import StoreBusyError
 from kiosk.survey import summary, survey
@@ -266,9 +266,13 @@ def revoke_person(person: str, path: Path | None, reason: str, *, yes: bool) -> 
     _ask(yes, f"Destroy every template of {person}?")
     if _asked(path, "revoke", person, reason) is not None:
         return
-    _destroy(
-        path, lambda bench, how: revoke(bench.store, bench.table, person, reason=reason, **how)
-    )
+
+    def work(bench: _Bench, how: _How) -> Revoked:
+        if not known_here(bench.store, how["templates"], person):
+            raise click.ClickException(f'nobody has the id "{person}" here')
+        return revoke(bench.store, bench.table, person, reason=reason, **how)
+
+    _destroy(path, work)
 
 
 def withdraw_here(person: str, path: Path | None) -> None:

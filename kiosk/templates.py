@@ -153,6 +153,11 @@ class TemplateStore:
                 self._db.execute("INSERT INTO template VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             return label.template
 
+    def check(self) -> None:
+        """See that one more could be sealed now; raises `VaultError` or `StoreError`."""
+        with self._mutex:
+            self._whole_vault()
+
     def get(self, template: str) -> tuple[Kept, Template]:
         """One template by its id; raises `NoTemplateError`, `VaultError` or `StoreError`."""
         with self._mutex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,10 @@ CONFIG = click.option(
 )
 
 
+# What a disk or a folder says; any other system error is a fault of ours, and is shown whole.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
     """Whatever our own parts raise for people becomes one line and exit code 1."""
@@ -34,6 +39,11 @@ def one_line() -> Iterator[None]:
         raise click.ClickException(f"{error.sentence} {error.advice}") from error
     except (KioskError, HubError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        raise click.ClickException(f"{error.strerror}{where}") from error
 
 
 class LazyGroup(click.Group):

@@ -21,6 +21,7 @@ from kiosk.clock import SystemClock
 from kiosk.config import load
 from kiosk.keeper import Keeper
 from kiosk.model import Kind
+from kiosk.peek import peek
 from kiosk.slots import StoredSlots
 from kiosk.store import Draft, Store
 from tests.flow.conftest import rows
@@ -413,13 +414,20 @@ def test_a_command_that_is_killed_gives_up_its_enrolment(door, running):
     assert 'nobody has the id "nobody"' in told.stderr
 
 
-def test_a_running_kiosk_without_its_reader_keeps_the_order(door, running):
+def test_a_running_kiosk_without_its_reader_keeps_the_order_and_no_copy(door):
+    door.fill("ann", "bob")
+    door.run("backup")
     door.emulator.unplug()
-    told = door.run("revoke", "bob", "--yes").stdout
-    assert "Recorded." in told
-    assert [said["state"] for said in revocations(running, "bob")] == ["ordered"]
-    door.emulator.replug()
-    wait_for(lambda: len(revocations(running, "bob")) == 2, "the confirmation")
+    with door.running() as store:
+        told = door.run("revoke", "bob", "--yes").stdout
+        assert "Recorded" in told
+        assert "when it is back" in told
+        assert [said["state"] for said in revocations(store, "bob")] == ["ordered"]
+        with peek(door.folder / "templates.db") as kept:
+            assert kept.execute("SELECT person FROM template").fetchall() == [("ann",)]
+        door.emulator.replug()
+        wait_for(lambda: len(revocations(store, "bob")) == 2, "the confirmation")
+    assert len(door.emulator.slots) == 1
 
 
 def test_a_running_kiosk_adopts_wipes_and_brings_back(door, running):

@@ -17,7 +17,8 @@ from drivers.slots import SlotState
 from drivers.zfm import open_zfm
 from kiosk.enrolment import FailureToEnrolError, KnownFingerError, NoConsentError, Whose, enrol
 from kiosk.model import Kind, Person
-from kiosk.store import Draft
+from kiosk.store import Draft, StoreError
+from kiosk.vault import VaultError
 from tests.kiosk.keeping import PATIENCE
 from tests.kiosk.library import keep, know, put_in, revocations
 from tests.waiting import wait_for
@@ -64,6 +65,31 @@ def test_two_fingers_are_advised_and_each_is_kept(enrolling, emulator, store, te
     assert emulator.slots == {0, 1}
     assert len(templates.of("ann")) == 2
     assert len(store.personal_events("ann", Kind.ENROLLED)) == 2
+
+
+def test_with_an_open_key_nothing_is_captured(enrolling, emulator, templates, tmp_path):
+    enrolling(ANN, "ann right", templates)
+    looks = emulator.history.count(GEN_IMAGE)
+    (key,) = tmp_path.rglob("vault.key")
+    key.chmod(0o644)
+    with pytest.raises(VaultError, match="chmod 600"):
+        enrolling(BOB, "bob", templates)
+    assert emulator.history.count(GEN_IMAGE) == looks
+    assert emulator.slots == {0}
+
+
+def test_a_finger_whose_copy_cannot_be_kept_is_enrolled_and_said_so(
+    enrolling, emulator, store, templates, monkeypatch
+):
+    def full(*_args, **_how):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(templates, "put", full)
+    done = enrolling(ANN, "ann", templates)
+    assert "the disk is full" in done.advice
+    assert "kiosk sensor backup" in done.advice
+    assert emulator.slots == {0}
+    assert len(store.personal_events("ann", Kind.ENROLLED)) == 1
 
 
 def test_without_a_standing_consent_nothing_is_captured(enrolling, emulator, store):
