@@ -134,12 +134,15 @@ class Scene:
         if left is not None:
             kiosk.start(left)
 
-    def put_back(self, kiosk: Kiosk, copy: Picture) -> None:
-        """Lose a kiosk's disk and start it with an older copy; what only it had is gone."""
+    def lose_disk(self, kiosk: Kiosk) -> None:
+        """End a kiosk whose disk is no more; what only that held is gone."""
         self.doubles.add(kiosk.store.identity.device)
         self.excused |= set(kiosk.store.event_ids()) - self.hub.held()
         kiosk.kill(Death.KILL, heard=False)
         kiosk.bury()
+
+    def put_back(self, kiosk: Kiosk, copy: Picture) -> None:
+        """Start a kiosk with a disk that is a copy of some earlier one."""
         kiosk.start(copy)
         self.doubles.add(kiosk.store.identity.device)
 

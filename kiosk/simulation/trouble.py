@@ -221,7 +221,7 @@ class Trouble:
         if copy is None:
             self._copies[kiosk.name] = Picture.of(kiosk.disk.path)
             return False
-        self._scene.put_back(kiosk, copy)
+        self._exchange(kiosk, copy)
         return True
 
     def _clone(self) -> bool:
@@ -231,8 +231,13 @@ class Trouble:
         one, other = self._chance.sample(self._scene.kiosks, 2)
         if any(not m.up or m.disk.left is not None for m in (one, other, self._scene.hub)):
             return False
-        self._scene.put_back(one, Picture.of(other.disk.path))
+        self._exchange(one, Picture.of(other.disk.path))
         return True
+
+    def _exchange(self, kiosk: Kiosk, disk: Picture) -> None:
+        self._scene.lose_disk(kiosk)
+        self._reboot(kiosk)  # nobody exchanges the disk of a running machine
+        self._scene.put_back(kiosk, disk)
 
     def _untrust(self) -> bool:
         """The hub is a small computer too: for a while it knows that it does not know the time."""
