@@ -68,7 +68,8 @@ async def body(request: web.Request, most: int) -> bytes:
                     raise _too_long(most)
     except TimeoutError:
         raise BadRequestError("the body did not come in time", 408, "slow") from None
-    except (web.RequestPayloadError, HttpProcessingError) as error:
+    # Whoever has gone in mid-request gets no answer, but is no failure of the hub's either.
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionResetError) as error:
         raise BadRequestError(f"the body is broken: {error}") from error
     return bytes(data)
 

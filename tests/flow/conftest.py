@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import sqlite3
@@ -21,7 +22,9 @@ def qapp_cls():
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """The kiosk's own kind of loop: Qt's."""
+    """The kiosk's own kind of loop: Qt's; a module that draws nothing says SCREENLESS."""
+    if getattr(item.module, "SCREENLESS", False):
+        return {"asyncio": asyncio.new_event_loop}
     return {"qasync": lambda: qasync.QEventLoop(application())}
 
 
