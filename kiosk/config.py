@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DIRS = PlatformDirs("whorl", appauthor=False)
 # In the storage folder while the kiosk's own hub runs: where it listens.
 HUB_URL_FILE = "hub.url"
+PAIRING_FILE = "hub.pairing"
 AUDITS = ("off", "warn", "strict")
 CLAIMS = ("beyond", "never")
 _AUTO = "auto"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiosk import log, pairing
-from kiosk.config import make_folder
+from kiosk import log
+from kiosk.config import PAIRING_FILE, make_folder
 from sync.hub.tokens import VARIABLE, hub_token, read_token
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def paired(config: Config) -> Config:
     """
     if config.hub.url:
         return config
-    found = pairing.kept(config.directory)
+    found = _kept(config)
     if found is None:
         return config
     return msgspec.structs.replace(config, hub=msgspec.structs.replace(config.hub, url=found.url))
@@ -37,7 +37,7 @@ def pairing_of(config: Config) -> Pairing | None:
     """
     if config.hub.token_file or os.environ.get(VARIABLE, "").strip():
         return None
-    found = pairing.kept(config.directory)
+    found = _kept(config)
     if found is None or (config.hub.url or found.url).rstrip("/") != found.url:
         return None
     return found
@@ -59,3 +59,12 @@ def token_of(config: Config) -> str:
         token = hub_token(config.hub_database, os.environ)
     log.hide(token)
     return token
+
+
+def _kept(config: Config) -> Pairing | None:
+    if not os.path.lexists(config.directory / PAIRING_FILE):
+        return None
+    # What it imports to speak HTTP costs the kiosk a twentieth of its time to the first frame.
+    from kiosk import pairing  # noqa: PLC0415
+
+    return pairing.kept(config.directory)

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 
 from kiosk import log
-from kiosk.config import url_problem
+from kiosk.config import PAIRING_FILE, url_problem
 from kiosk.errors import KioskError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FILE = "hub.pairing"
 SCHEME = "whorl"
 _AGAIN = 300.0  # seconds until a renewal that failed is tried again
 _LONGEST = 7 * 86_400.0  # seconds; a hub that asks for less still gets a sign of life
@@ -73,7 +72,7 @@ def kept(directory: Path) -> Pairing | None:
 
     Raises `PairingError` if it cannot be read, or others may read it.
     """
-    path = directory / FILE
+    path = directory / PAIRING_FILE
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -94,7 +93,7 @@ def keep(directory: Path, pairing: Pairing) -> None:
     from kiosk.vault import write_private  # noqa: PLC0415  brings OpenSSL
 
     try:
-        write_private(directory / FILE, msgspec.json.encode(pairing), replace=True)
+        write_private(directory / PAIRING_FILE, msgspec.json.encode(pairing), replace=True)
     except OSError as error:
         raise PairingError(f"the pairing cannot be written: {error.strerror}") from error
 
@@ -102,7 +101,7 @@ def keep(directory: Path, pairing: Pairing) -> None:
 def forget(directory: Path) -> bool:
     """Give the pairing up; whether there was one."""
     try:
-        (directory / FILE).unlink()
+        (directory / PAIRING_FILE).unlink()
     except FileNotFoundError:
         return False
     except OSError as error:

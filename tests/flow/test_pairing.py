@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kiosk.clock import SystemClock
-from kiosk.config import Config, Organisation, SiteSection, Storage
+from kiosk.config import PAIRING_FILE, Config, Organisation, SiteSection, Storage
 from kiosk.credentials import pairing_of
 from kiosk.model import Kind, LinkState
-from kiosk.pairing import FILE
 from kiosk.rescue import open_store
 from kiosk.store import Draft
 from sync.client import SyncClient
@@ -80,7 +79,7 @@ def test_a_kiosk_is_paired_pushes_with_its_own_token_and_is_shut_out_within_5_s(
         '[kiosk]\nname = "Front"\n'
     )
     assert 'as "Front"' in command("pair", url, code, "--config", settings)
-    assert (folder / FILE).stat().st_mode & 0o777 == 0o600
+    assert (folder / PAIRING_FILE).stat().st_mode & 0o777 == 0o600
     assert "refused (401)" in command("pair", url, "AAAA-AAAA", "--config", settings, code=1)
     config = Config(Organisation("club"), SiteSection("hall"), storage=Storage(str(folder)))
     token = pairing_of(config).token

@@ -9,7 +9,7 @@ import pytest
 
 from kiosk import log, pairing
 from kiosk.clock import NS
-from kiosk.config import Config, HubSection, Storage
+from kiosk.config import PAIRING_FILE, Config, HubSection, Storage
 from kiosk.credentials import paired, pairing_of, token_of
 from kiosk.pairing import Applicant, Pairing, PairingError, Renewer
 from sync.hub.auth.gate import Caller
@@ -71,7 +71,7 @@ def test_a_hub_that_cannot_be_trusted_or_reached_is_one_line(url, problem):
 def test_a_pairing_is_kept_for_its_owner_only(tmp_path):
     assert pairing.kept(tmp_path) is None
     pairing.keep(tmp_path, GIVEN)
-    path = tmp_path / pairing.FILE
+    path = tmp_path / PAIRING_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert pairing.kept(tmp_path) == GIVEN
     path.chmod(0o640)
