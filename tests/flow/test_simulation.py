@@ -8,9 +8,13 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from kiosk.__main__ import main
 from kiosk.simulation import many
+from kiosk.simulation.play import Played
 from kiosk.simulation.scene import Day
 from kiosk.storefile import connect
 from sync.client.downloads import Downloads
@@ -97,6 +101,24 @@ def test_many_at_once_are_summed_up():
     assert told[-1] == "4 of 4"
 
 
+def test_the_command_plays_many_and_prints_their_sum():
+    done = CliRunner().invoke(main, ["simulate", "--seed", "3", "--seeds", "2"])
+    assert done.exit_code == 0, done.output
+    assert "2 seeds in" in done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["seed"], found["seeds"], found["failed"]) == (3, 2, None)
+
+
+def test_the_command_fails_with_what_it_found(monkeypatch):
+    played = many.play(Day(3))
+    bad = Played(msgspec.structs.replace(played.report, lost=1), ("an act is gone",))
+    monkeypatch.setattr(many, "play", lambda _: bad)
+    done = CliRunner().invoke(main, ["simulate", "--seed", "3"])
+    assert done.exit_code == 1
+    assert "an act is gone" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["lost"] == 1
+
+
 # -- that it can fail ------------------------------------------------------------------------------
 
 
@@ -117,16 +139,16 @@ async def _cursor_first(self, before, page, part, upto):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "broken", "what"),
+    ("owner", "name", "broken", "what", "first"),
     [
-        (Exchange, "_reoffer", _nothing, "lost"),
-        ("kiosk.store", "connect", _without_sync, "lost"),
-        (Downloads, "_put", _cursor_first, "diverged"),
+        (Exchange, "_reoffer", _nothing, "lost", 1),
+        ("kiosk.store", "connect", _without_sync, "lost", 1),
+        (Downloads, "_put", _cursor_first, "diverged", 30),
     ],
     ids=["nothing offered again", "a commit that waits for no disk", "cursor before events"],
 )
-def test_what_is_broken_is_found(stage, monkeypatch, owner, name, broken, what):
+def test_what_is_broken_is_found(stage, monkeypatch, owner, name, broken, what, first):
     target = f"{owner}.{name}" if isinstance(owner, str) else owner
     monkeypatch.setattr(*((target,) if isinstance(owner, str) else (target, name)), broken)
-    reports = (stage.play(Day(seed)).report for seed in range(1, 60))
+    reports = (stage.play(Day(seed)).report for seed in range(first, first + 60))
     assert any(getattr(report, what) for report in reports)
