@@ -384,12 +384,14 @@ def open_zfm(
 def reset_zfm(port: str, baudrate: int = 57_600, address: int = DEFAULT_ADDRESS) -> None:
     """Tell a module that does not answer to restart (R503, 0x3D), and wait until it has booted.
 
-    Nothing says whether it worked; modules without SoftRst ignore it. Raises a TransportError if
-    the port cannot be had.
+    Cancel (0x30) goes first: a module that another host left in AutoEnroll or AutoIdentify hears
+    nothing else. Nothing says whether it worked; modules without the two ignore them. Raises a
+    TransportError if the port cannot be had.
     """
     with ZfmSensor(resolve_port(port), baudrate, address) as sensor:
-        sensor.link.command(bytes((p.SOFT_RESET,)))
-        sensor.link.settle()
+        for instruction in (p.CANCEL, p.SOFT_RESET):
+            sensor.link.command(bytes((instruction,)))
+            sensor.link.settle()
 
 
 def _words(*values: int) -> bytes:

@@ -141,17 +141,23 @@ class Keeper:
         """
         return person in self._claimable
 
-    def verify(self, person: str, ready: Callable[[], None] = lambda: None) -> Future[Verified]:
+    def verify(
+        self,
+        person: str,
+        ready: Callable[[], None] = lambda: None,
+        seen: Callable[[bool], None] = lambda _: None,
+    ) -> Future[Verified]:
         """Have one finger held against the kept templates of `person`, after a badge or code.
 
-        `ready` is called on the sensor's thread when a finger may be placed; until the verdict no
-        finger is reported as an event. The future ends, on that thread or the one that cancels,
-        with what `kiosk.verification.claim` returns or raises, Cancelled after `cancel`, or what
-        is wrong with the sensor. For any thread.
+        `ready` is called on the sensor's thread when a finger may be placed, `seen` when one lies
+        there (True) or has gone again (False); until the verdict no finger is reported as an event.
+        The future ends, on that thread or the one that cancels, with what
+        `kiosk.verification.claim` returns or raises, Cancelled after `cancel`, or what is wrong
+        with the sensor. For any thread.
         """
         return self._verifications.begin(
             lambda given_up: self.reader.run(
-                lambda sensor: self._verify(sensor, person, ready, given_up)
+                lambda sensor: self._verify(sensor, person, ready, given_up, seen)
             )
         )
 
@@ -286,6 +292,7 @@ class Keeper:
         person: str,
         ready: Callable[[], None],
         given_up: threading.Event,
+        seen: Callable[[bool], None],
     ) -> Verified:
         if self._templates is None or not self._may_claim:
             raise NoTemplateError("nobody is verified by claim here")
@@ -295,7 +302,13 @@ class Keeper:
         # The module may have been swapped behind its port: a strange one's word is worth nothing.
         library.check_identity(look_at(sensor), bound, unfinished=True)
         return verification.claim(
-            sensor, self._table, self._templates, person, ready=ready, given_up=given_up
+            sensor,
+            self._table,
+            self._templates,
+            person,
+            ready=ready,
+            given_up=given_up,
+            seen=seen,
         )
 
     def _enrol(

@@ -77,8 +77,12 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     override `{status, reason?, arrival?, departure?}` (times in UTC ns); retract `{target}`;
     resolve `{item}`; visitor `{name, method?}`, a walk-in whose id is `person`;
     refused `{reason}`; session_opened: a `Session` as builtins; directory
-    `{record, id, rev, value}`; merged `{person, into, rev}`; consent `{text, language, answer}`;
-    enrolled `{sensor, slot}`.
+    `{record, id, rev, value}`; merged `{person, into, rev}`; consent `{text, language, answer,
+    guardian?}` (`text` the version that was asked, `answer` yes or no, `guardian` who answered for
+    a child); enrolled `{sensor, slot}`; template_revoked one of `{state: "ordered", reason}`, for
+    every kiosk to carry out, `{state: "done", order, slots, templates, elsewhere?}`, what one
+    destroyed (`order` is the id of the order, or of the consent's no; `elsewhere` the sensors seen
+    there before that still hold some), `{state: "sensor", sensor, reason}`, one sensor's only.
     """
 
     id: str
@@ -491,14 +495,15 @@ class Outcome:
 class Claim:
     """Somebody has said who they are, and one finger is to bear them out.
 
-    `ready` tells that it may be placed; from then on there are `shown` seconds for it. `serial`
-    grows with every claim.
+    `ready` tells that it may be placed; from then on there are `shown` seconds for it. `seen` tells
+    that it lies on the reader. `serial` grows with every claim.
     """
 
     serial: int
     person: Person
     ready: bool = False
     shown: float = 10.0
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

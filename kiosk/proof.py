@@ -32,8 +32,13 @@ class Verifier(Protocol):
     def can_verify(self, person: str) -> bool:
         """Whether it would make sense to ask this person for a finger; cheap, without I/O."""
 
-    def verify(self, person: str, ready: Callable[[], None]) -> Future[Verified]:
-        """Begin; `ready` is called, on a thread of the verifier's, when a finger may be placed."""
+    def verify(
+        self, person: str, ready: Callable[[], None], seen: Callable[[bool], None]
+    ) -> Future[Verified]:
+        """Begin; on a thread of the verifier's `ready` is called when a finger may be placed.
+
+        `seen` is called there with True when one lies on the reader, with False if it has gone.
+        """
 
     def cancel(self) -> None:
         """Interrupt a verification that waits for a finger, if there is one."""
@@ -153,8 +158,11 @@ class Proof:
                 raise Cancelled("nobody waits for this finger any more")
             soon(self._ready, pending)
 
+        def seen(there: bool) -> None:  # noqa: FBT001  a fact, not a switch
+            soon(self._seen, pending, there)
+
         try:
-            self._future = verifier.verify(pending.claim.person.id, ready)
+            self._future = verifier.verify(pending.claim.person.id, ready, seen)
         except Exception:  # noqa: BLE001  a dead reader makes no dead door
             _LOG.exception("a finger could not be asked for")
             soon(self._finish, pending, Finding.UNAVAILABLE)
@@ -164,9 +172,14 @@ class Proof:
     def _ready(self, pending: Pending) -> None:
         if pending.over:
             return
-        pending.claim = replace(pending.claim, ready=True)
+        pending.claim = replace(pending.claim, ready=True, seen=False)
         self._until(self._timing.finger + self._timing.comparison)
         self._changed()
+
+    def _seen(self, pending: Pending, there: bool) -> None:  # noqa: FBT001  a fact, not a switch
+        if not pending.over:
+            pending.claim = replace(pending.claim, seen=there)
+            self._changed()
 
     def _answered(self, pending: Pending, done: Future[Verified]) -> None:
         if pending.over:

@@ -72,13 +72,16 @@ def claim(
     timing: VerificationTiming = _TIMING,
     ready: Callable[[], None] = lambda: None,
     given_up: threading.Event | None = None,
+    seen: Callable[[bool], None] = lambda _: None,
 ) -> Verified:
     """Capture one finger and hold it against the kept templates of `person`, and no others.
 
     Blocks, on the sensor's thread, until there is a verdict; `ready` is called when a finger may be
-    placed. Set from any thread, `given_up` ends the waiting for a finger with Cancelled, between
-    two exchanges, so that the line stays in step. Raises `NoTemplateError` before all that if none
-    is kept that fits this sensor, `VaultError` if it cannot be opened, SensorError.
+    placed, `seen` with True as soon as one lies there, with False if it goes and is still wanted;
+    what they raise ends it. Set from any thread, `given_up` ends the waiting for a finger with
+    Cancelled, between two exchanges, so that the line stays in step. Raises `NoTemplateError`
+    before all that if none is kept that fits this sensor, `VaultError` if it cannot be opened,
+    SensorError.
     """
     given_up = given_up or threading.Event()
     format_ = format_for(sensor)
@@ -86,8 +89,8 @@ def claim(
     if not kept:
         raise NoTemplateError(f"no template of {person} is kept for a {format_}")
     ready()
-    seen = _capture(sensor, timing, given_up)
-    return seen or _compare(sensor, kept, table)
+    unread = _capture(sensor, timing, given_up, _Changes(seen))
+    return unread or _compare(sensor, kept, table)
 
 
 def verify(sensor: ZfmSensor, template: Template, table: SlotTable | None = None) -> int | None:
@@ -113,8 +116,24 @@ def _compare(sensor: ZfmSensor, kept: Sequence[Template], table: SlotTable) -> V
     return Verified(Verdict.NOT_MATCHED)
 
 
+class _Changes:
+    """Passes on what is another than before; nothing lies on the glass at first."""
+
+    def __init__(self, tell: Callable[[bool], None]) -> None:
+        self._tell = tell
+        self._last = False
+
+    def __call__(self, now: bool) -> None:  # noqa: FBT001 - a fact, not a switch
+        if now != self._last:
+            self._last = now
+            self._tell(now)
+
+
 def _capture(
-    sensor: ZfmSensor, timing: VerificationTiming, given_up: threading.Event
+    sensor: ZfmSensor,
+    timing: VerificationTiming,
+    given_up: threading.Event,
+    seen: Callable[[bool], None],
 ) -> Verified | None:
     """Features of one finger in CharBuffer1, or why there are none."""
     deadline = time.monotonic() + timing.patience
@@ -124,10 +143,13 @@ def _capture(
         if given_up.is_set():
             raise Cancelled("the verification was given up before a finger was read")
         try:
-            if sensor.readImage():
+            there = sensor.readImage()
+            seen(there)
+            if there:
                 sensor.convertImage(1)
                 return None
         except ImageQuality as error:
+            seen(True)  # noqa: FBT003 - the one thing that it takes
             bad = error.quality
             tries -= 1
         given_up.wait(timing.poll)

@@ -118,6 +118,9 @@ class Stage:
     def verifying(self):
         self._ask("Amara Okafor")
 
+    def verifying_read(self):
+        self._ask("Amara Okafor", seen=True)
+
     def verifying_long(self):
         self._ask("Maximiliane-Alexandrina Weiss")
 
@@ -183,8 +186,8 @@ class Stage:
         idle = {"phase": Phase.IDLE, "outcome": None, "claim": None}
         self.desk.stage(**idle, sensor=READY, link=LINKS["online"])
 
-    def _ask(self, name):
-        claim = Claim(self.desk.clock.ticks() + 1, person(name), ready=True)
+    def _ask(self, name, **more):
+        claim = Claim(self.desk.clock.ticks() + 1, person(name), ready=True, **more)
         self.desk.stage(phase=Phase.VERIFYING, outcome=None, claim=claim)
         self.desk.clock.advance(claim.shown * 0.38)
 

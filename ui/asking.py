@@ -63,13 +63,18 @@ class Asking(QObject):
     def initial(self) -> str:
         return self._name[1]
 
+    @Property(bool, notify=changed)
+    def reading(self) -> bool:
+        """Whether the finger lies on the reader."""
+        return self._claim is not None and self._claim.seen
+
     @Property(str, notify=changed)
     def title(self) -> str:
-        return self._words("asking.title")
+        return self._words("asking.reading" if self.reading else "asking.title")
 
     @Property(str, notify=changed)
     def line(self) -> str:
-        return self._words("asking.line")
+        return self._words("door.reading_why" if self.reading else "asking.line")
 
     @Property(str, notify=changed)
     def cancelTitle(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from drivers.emulator.memory import Part
 from drivers.emulator.module import Module
 from drivers.profiles import AS608, R503, Timing
 from drivers.templates import read_template, verify_one
-from drivers.zfm import open_zfm
+from drivers.zfm import open_zfm, reset_zfm
 from tests.drivers.conftest import wait_until
 from tests.drivers.emulated import OK, Host, ack, ask, command, touch
 
@@ -287,6 +288,19 @@ def test_a_driver_that_meets_a_flow_of_somebody_else_gets_in_once_it_is_over(tmp
         with open_zfm(emulator.port) as sensor:
             assert sensor.getTemplateCount() == 1
             assert sensor.readImage() is False
+
+
+def test_a_reset_ends_a_flow_of_somebody_else_at_once(tmp_path):
+    with Emulator(QUIET, tmp_path / "port") as emulator:
+        emulator.enrol("ann", 1)
+        with Host(emulator.port) as host:
+            host.send(command(*IDENTIFY))
+            wait_until(lambda: 0x32 in emulator.history)
+        began = time.monotonic()
+        reset_zfm(emulator.port)
+        with open_zfm(emulator.port) as sensor:
+            assert sensor.getTemplateCount() == 1
+        assert time.monotonic() - began < R503.timing.patience / 2
 
 
 # -- a Match that refuses --------------------------------------------------------------------------

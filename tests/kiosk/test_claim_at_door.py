@@ -42,12 +42,12 @@ class Oracle:
     def can_verify(self, person):
         return person in self.people
 
-    def verify(self, person, ready):
+    def verify(self, person, ready, seen):
         if self.fails is not None:
             raise self.fails
         future = Future()
         future.set_running_or_notify_cancel()
-        self.asked.append((person, ready, future))
+        self.asked.append((person, ready, future, seen))
         return future
 
     def cancel(self):
@@ -97,6 +97,20 @@ def recorded(door, kind):
     rows = door.store._read("SELECT body FROM event WHERE device != 'other' ORDER BY seq")
     events = [decode_event(body) for (body,) in rows]
     return [(event.person, event.data) for event in events if event.kind == kind]
+
+
+async def test_a_finger_that_lies_there_is_acknowledged_until_it_goes(door, oracle):
+    await claimed(door, oracle)
+    for there in (True, False, True):
+        oracle.asked[-1][3](there)
+        await door.until(lambda there=there: door.desk.state.claim.seen is there)
+        assert door.desk.state.phase is Phase.VERIFYING
+    late = oracle.asked[-1][3]
+    oracle.tell(Verdict.MATCHED, score=87)
+    await answer(door)
+    late(False)
+    await door.until(lambda: door.desk.state.phase is Phase.OUTCOME)
+    assert door.desk.state.claim is None
 
 
 # -- verdicts --------------------------------------------------------------------------------------

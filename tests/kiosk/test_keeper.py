@@ -45,11 +45,18 @@ def test_whoever_is_kept_and_not_in_the_sensor_can_be_verified(keeping, emulator
     keeper = keeping()
     assert verifiable(keeper) == {"zoe"}
     asked = threading.Event()
-    future = keeper.verify("zoe", asked.set)
+    glass = []
+    future = keeper.verify("zoe", asked.set, glass.append)
     assert asked.wait(PATIENCE)
+    assert glass == []
+    emulator.place("zoe", "smudged")
+    wait_for(lambda: glass == [True], "the finger to be seen")
+    emulator.lift()
+    wait_for(lambda: glass == [True, False], "its lift to be seen")
     emulator.place("zoe")
     seen = future.result(PATIENCE)
     assert seen.verdict is Verdict.MATCHED
+    assert glass == [True, False, True], "each is told once"
     emulator.lift()
 
 

@@ -52,6 +52,16 @@ async def test_the_time_runs_only_once_the_finger_may_be_placed(desk, asking):
     await until(lambda: ticks)
 
 
+def test_a_finger_on_the_reader_is_acknowledged(desk, asking):
+    ask(desk, ready=True)
+    assert not asking.reading
+    before = asking.title, asking.line
+    ask(desk, ready=True, seen=True)
+    assert (asking.reading, asking.title) == (True, "Hold still,")
+    ask(desk, ready=True)
+    assert (asking.title, asking.line) == before
+
+
 def test_the_name_stays_until_the_answer_is_there(desk, asking):
     ask(desk, ready=True)
     desk.stage(claim=None)

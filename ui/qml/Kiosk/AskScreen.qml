@@ -42,9 +42,18 @@ Rectangle {
         height: width
         x: Theme.ringX - width / 2
         y: Theme.ringY - height / 2
-        look: "idle"
+        objectName: "askRing"
+        look: screen.asking.reading ? "reading" : "idle"
         ink: Theme.deepInk
         track: Theme.askDeep
+    }
+    NumberAnimation {
+        target: ring
+        property: "progress"
+        running: screen.asking.shown && screen.asking.reading
+        from: 1
+        to: 5
+        duration: 4 * Theme.arcFill
     }
     Column {
         x: Theme.portrait ? Theme.margin : Theme.ringX + Theme.ringSize / 2 + Theme.answerGap
