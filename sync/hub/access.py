@@ -77,7 +77,7 @@ class Access:
 
     def origin(self, origin: str | None, host: str) -> None:
         """Raises `DeniedError` for a browser sent by a foreign page; programs send no Origin."""
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _host_of(origin) != host.lower():
             raise self.denied("origin", "this origin is not the hub's own", Close.REVOKED)
 
     def denied(
@@ -89,3 +89,10 @@ class Access:
     def noted(self, error: DeniedError, caller: Caller) -> DeniedError:
         """Note a refusal that comes to its end, if that was not done where it began."""
         return error if error.noted else self.gate.refused(error, caller, count=False)
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as a bracket that is never closed
+        return None

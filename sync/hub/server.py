@@ -18,6 +18,7 @@ from sync.hub.asking import ACCESS, GRANT, caller, refused, shown
 from sync.hub.auth.doors import Doors
 from sync.hub.auth.gate import LOOK_EVERY
 from sync.hub.auth.limits import Limits
+from sync.hub.complaints import Complaints
 from sync.hub.connection import WINDOW, Connection, Socket
 from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
@@ -188,6 +189,7 @@ class Hub:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=Complaints(),
             shutdown_timeout=1.0,
             keepalive_timeout=self._headers_within,
             max_line_size=16 * 1024,
