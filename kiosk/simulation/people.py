@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from kiosk.model import Author, Kind
 from kiosk.store import Draft, StoreWriteError
 
@@ -50,6 +52,8 @@ class Crowd:
             self._decision()
         for session in range(len(self._scene.sessions)):
             self._closing(session)
+        for _ in range(2):
+            self._renaming()
 
     # -- at the door -------------------------------------------------------------------------------
 
@@ -114,6 +118,17 @@ class Crowd:
                 draft = Draft(kind, name, by=chance.choice(_INSTRUCTORS))
                 when = at + chance.uniform(0, length * 0.3)
                 self._at(when, partial(self.do, draft=draft))
+
+    def _renaming(self) -> None:
+        """The office learns somebody's other name."""
+        chance, people = self._chance, self._scene.people
+        place, name = chance.randrange(len(people)), f"Name {chance.randrange(1000)}"
+
+        def rename() -> None:
+            people[place] = msgspec.structs.replace(people[place], first_name=name)
+            self._scene.publish(people[place])
+
+        self._scene.loop.call_at(chance.uniform(60.0, self._end), rename)
 
     # -- doing it ----------------------------------------------------------------------------------
 

@@ -95,6 +95,8 @@ async def _day(scene: Scene) -> Played:
         await asyncio.sleep(scene.day.hours * 3600)
         await trouble.heal()
         late = await settled(scene)
+        scene.add_kiosk()
+        late += await settled(scene)
         verdict, log = judged(scene, crowd.told)
         verdict.lost += scene.broken
         verdict.diverged += late

@@ -18,7 +18,7 @@ from kiosk.simulation.machines import ORG, SITE, ZONE, HubMachine, Kiosk
 from kiosk.storefile import open_checked
 from sync.hub.backup import back_up, restore
 from sync.hub.tables import opened
-from sync.hub.writer import Job
+from sync.hub.writer import Job, NotWrittenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,11 @@ class Scene:
         if self.hub.up:
             told = [(kind, id_, value) for (kind, id_), value in self._directory.items()]
             room = site_room(ORG, SITE)
-            self.hub.hub.ask(Job(lambda log: log.direct(ORG, room, told), lambda _: None))
+            self.hub.hub.ask(Job(lambda log: log.direct(ORG, room, told), self._answered))
+
+    def _answered(self, result: object) -> None:
+        if isinstance(result, NotWrittenError):
+            self.loop.call_later(5.0, self.publish)
 
     def count(self, fault: str, times: int = 1) -> None:
         """Note that something went wrong."""
@@ -133,6 +137,13 @@ class Scene:
         kiosk.bury()
         if left is not None:
             kiosk.start(left)
+
+    def add_kiosk(self) -> None:
+        """Start one more, with an empty disk, which must come to hold what all others do."""
+        name = f"kiosk-{len(self.kiosks)}"
+        kiosk = Kiosk(name, self._folder, self.loop, self.day.chance(name), self.hub)
+        self.kiosks.append(kiosk)
+        kiosk.start(self._named(self._blanks.kiosk, kiosk.entropy, hub=False))
 
     def lose_disk(self, kiosk: Kiosk) -> None:
         """End a kiosk whose disk is no more; what only that held is gone."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from kiosk.model import (
     ROW_KINDS,
@@ -78,6 +79,7 @@ def judged(scene: Scene, told: Told) -> tuple[Verdict, list[Held]]:
     _chains(verdict, log, scene)
     _times(verdict, log, told)
     rows = _rows(scene, log)
+    _blind_to_walls(verdict, log)
     if not scene.doubles:
         # Of events that a device's double counted again, kseq says nothing of who knew what.
         _row_laws(verdict, log, rows)
@@ -171,6 +173,15 @@ def _times(verdict: Verdict, log: list[Held], told: Told) -> None:
         if true is not None and low < high and not low <= true <= high:
             off = (true - low) / 1e9
             verdict.diverged.append(f"{held.event.id}: truly {off:.3f} s after its interval began")
+
+
+def _blind_to_walls(verdict: Verdict, log: list[Held]) -> None:
+    """What devices believed the time to be changes nothing, once the hub has said when it was."""
+    garbled = (
+        replace(held.entry, event=replace(held.event, wall=-held.event.wall)) for held in log
+    )
+    if merge.fold(garbled).rows != merge.fold(held.entry for held in log).rows:
+        verdict.diverged.append("other wall clocks make other rows")
 
 
 # -- all see the same ------------------------------------------------------------------------------
