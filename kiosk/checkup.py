@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from drivers.detect import detect
@@ -14,7 +15,9 @@ from drivers.zfm import open_zfm
 from kiosk.badges import BadgeError, badge_key
 from kiosk.finding import Finding
 from kiosk.glance import glance, kiosk_runs
+from kiosk.model import Kind
 from kiosk.peek import peek
+from kiosk.proof import Finding as Proven
 from kiosk.revocation import orders_in
 from kiosk.storefile import StoreError
 from kiosk.survey import survey
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from kiosk.config import Config, Sensor
     from kiosk.survey import Survey
 
+# As far back as claims are counted, in check-ins.
+_LOOKED_AT = 2000
 # From this share of slots in use on somebody should think of what comes next.
 ALMOST_FULL = 0.9
 _OR_MODELS = " or ".join(PROFILES)
@@ -58,8 +63,9 @@ def sensor_findings(config: Config) -> Iterator[Finding]:
 
 
 def records_findings(config: Config) -> Iterator[Finding]:
-    """Open orders, kept templates and badges; nothing is changed and nothing raises."""
-    for name, look in (("orders", _orders), ("templates", _templates), ("badges", _badges)):
+    """Open orders, kept templates, badges and claims; nothing is changed and nothing raises."""
+    looks = {"orders": _orders, "templates": _templates, "badges": _badges, "claims": _claims}
+    for name, look in looks.items():
         try:
             yield look(config)
         except (VaultError, BadgeError) as error:
@@ -161,6 +167,22 @@ def _templates(config: Config) -> Finding:
         return Finding("templates", well=True, seen=told)
     told += "; backup is switched off now, so delete templates.db if they are not wanted"
     return Finding("templates", well=True, seen=told, mind=True)
+
+
+def _claims(config: Config) -> Finding:
+    """Who came in by a badge or code that a finger was to bear out, and none did."""
+    with glance(config.database) as records:
+        recent = records.latest(Kind.CHECK_IN, _LOOKED_AT)
+    found = Counter(event.data["verified"] for event in recent if "verified" in event.data)
+    borne_out = found.pop(Proven.FINGER, 0)
+    if not found:
+        return Finding("claims", well=True, seen=f"{borne_out} borne out by a finger, none not")
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(found.items()))
+    told = (
+        f"of the last {len(recent)} check-ins here {found.total()} were let in by badge or code"
+        f" without the finger that was asked for ({why}); {borne_out} were borne out"
+    )
+    return Finding("claims", well=True, seen=told, mind=True)
 
 
 def _kept(config: Config) -> list[tuple[Label, Sealed]]:

@@ -7,6 +7,7 @@ Nobody is told "welcome" before the store has committed.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk", "DeskSettings"]
 
+_LOG = logging.getLogger(__name__)
 _QUALITY = {
     "dry": Reason.DRY,
     "wet": Reason.WET,
@@ -264,6 +266,8 @@ class Desk:
         elif finding is Finding.OTHER_FINGER:
             self._refuse(Reason.OTHER_FINGER, person)
         else:
+            if finding is not Finding.FINGER:
+                _LOG.warning("let in by %s without a finger: %s", pending.data["method"], finding)
             scored = {} if score is None else {"score": score}
             # As they are known now: meanwhile they may have left.
             known = self._roll.people.get(person.id, person)

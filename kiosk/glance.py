@@ -58,6 +58,11 @@ class Glance:
         rows = self._rows(f"{query} ORDER BY seq", (person, kind))
         return [decode_event(row[0]) for row in rows]
 
+    def latest(self, kind: Kind, most: int) -> list[Event]:
+        """The last `most` events of one kind that this kiosk itself wrote, newest first."""
+        query = "SELECT body FROM event WHERE kind = ? AND device = ? ORDER BY seq DESC LIMIT ?"
+        return [decode_event(row[0]) for row in self._rows(query, (kind, self.device, most))]
+
     # -- as a slot table ---------------------------------------------------------------------------
 
     def binding(self) -> Binding | None:
@@ -80,7 +85,7 @@ class Glance:
     def drop(self, sensor: str, slot: int, generation: int | None = None) -> None:
         raise sqlite3.OperationalError(f"{sensor} is only looked at: {slot} {generation}")
 
-    def _rows(self, query: str, args: tuple[str, ...] = ()) -> list[Any]:
+    def _rows(self, query: str, args: tuple[str | int, ...] = ()) -> list[Any]:
         return self._db.execute(query, args).fetchall() if self._db is not None else []
 
 

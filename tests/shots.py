@@ -220,6 +220,7 @@ SCENES = (
     "offered",
     "offered_unknown",
     "verifying",
+    "verifying_read",
     "verifying_long",
     "other_finger",
     "stranger",

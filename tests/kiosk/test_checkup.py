@@ -14,9 +14,9 @@ from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import SystemClock
 from kiosk.config import Badge, Organisation, Sensor
 from kiosk.keeper import Keeper
-from kiosk.model import Person
+from kiosk.model import Kind, Person
 from kiosk.revocation import revoke
-from kiosk.store import Store
+from kiosk.store import Draft, Store
 from tests.kiosk.keeping import Heard, settings
 from tests.kiosk.library import keep, know, put_in
 from tests.kiosk.test_desk import directory
@@ -118,6 +118,17 @@ def test_a_missing_or_wrong_key_fails(config, tmp_path):
 @pytest.mark.usefixtures("enrolled")
 def test_copies_that_the_settings_no_longer_want_are_told(tmp_path):
     assert marks(settings(tmp_path, backup=False))["templates"] == "mind"
+
+
+def test_who_was_let_in_without_the_finger_asked_for_is_counted(config, store):
+    assert "none not" in findings(config)["claims"].seen
+    for verified in ("finger", "unreadable", "unavailable", "unreadable", None):
+        data = {"method": "badge"} | ({"verified": verified} if verified else {})
+        store.record(Draft(Kind.CHECK_IN, "s", "ann", data=data)).result()
+    found = findings(config)["claims"]
+    assert (found.well, found.mind) == (True, True)
+    assert "of the last 5 check-ins here 3 were let in" in found.seen
+    assert "(1 unavailable, 2 unreadable); 1 were borne out" in found.seen
 
 
 def test_badges_of_another_pepper_are_counted(config, store, tmp_path):

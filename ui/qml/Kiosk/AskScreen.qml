@@ -84,6 +84,7 @@ Rectangle {
         }
     }
     Beacon {
+        visible: !screen.asking.reading
         x: (Theme.doorWidth - width) / 2
         anchors.bottom: parent.bottom
         ink: Theme.deepInk
