@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def quick_folder():
+    """A folder for what a killed process leaves: in memory where that can be had.
+
+    The system goes on when a process is killed, so what was written is there, synced or not; the
+    waits for a disk would show nothing.
+    """
+    memory = "/dev/shm"  # noqa: S108 - a private folder is made in it
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="whorl-", dir=where) as folder:
+        yield Path(folder)
 
 
 def killed_at_line(work, files, line):

@@ -25,7 +25,7 @@ from kiosk.templates import (
 )
 from kiosk.vault import KeyRing, VaultKeyError, VaultSealError
 from tests.fakes import NOON, FakeClock
-from tests.killed import killed_at_line
+from tests.killed import killed_at_line, quick_folder
 
 FROZEN = sorted((Path(__file__).parents[1] / "schemas" / "templates").glob("*.db"))
 FORMAT = "r307/512"
@@ -272,6 +272,12 @@ def test_a_template_that_does_not_open_stops_a_rotation_with_nothing_lost(kept, 
 FILES = (vault.__file__, templates.__file__)
 
 
+@pytest.fixture
+def quick():
+    with quick_folder() as folder:
+        yield folder
+
+
 def killed(tmp_path, line, work):
     """Do `work(store)` in a child killed at a line of ours; the folder it leaves, if it lived."""
     folder = tmp_path / str(line)
@@ -285,9 +291,9 @@ def killed(tmp_path, line, work):
 
 
 @pytest.mark.parametrize("work", ["rotate", "forget", "put"])
-def test_killed_at_any_line_everything_is_whole(opening, tmp_path, work):
-    (tmp_path / "start").mkdir()
-    store = opening(tmp_path / "start")
+def test_killed_at_any_line_everything_is_whole(opening, quick, work):
+    (quick / "start").mkdir()
+    store = opening(quick / "start")
     for name in ("ann", "bob"):
         put(store, name)
     store.close()
@@ -298,7 +304,7 @@ def test_killed_at_any_line_everything_is_whole(opening, tmp_path, work):
     }[work]
     lived, line, seen = False, 0, set()
     while not lived:
-        folder, lived = killed(tmp_path, line, doing)
+        folder, lived = killed(quick, line, doing)
         left = opening(folder)
         people = {k.person: left.get(k.id)[1] for k in left.kept()}
         assert all(people[name] == template(name) for name in people)
@@ -309,7 +315,7 @@ def test_killed_at_any_line_everything_is_whole(opening, tmp_path, work):
             assert left.rotate() == 2, "the next one finishes what was cut short"
             assert len(KeyRing(folder / "vault.key", {}).vault()._ciphers) == 1
         elif work == "forget" and "ann" not in people:
-            gone = boxes(tmp_path / "start")["ann"]
+            gone = boxes(quick / "start")["ann"]
             assert gone[:64] not in sealed_bytes(folder)
         left.close()
         shutil.rmtree(folder)
