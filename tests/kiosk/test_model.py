@@ -78,6 +78,7 @@ DIFFERENT = {
     "by": Author("staff", "ines", 3),
     "saw": ("e2", "e1"),
     "data": {"status": "excused"},
+    "floor": 1,
     "prev": "",
 }
 
@@ -102,6 +103,7 @@ events = st.builds(
     by=st.builds(Author, texts, st.none() | texts, st.integers(0, 3)),
     saw=st.lists(texts, max_size=3).map(tuple),
     data=st.dictionaries(texts, st.none() | st.booleans() | sixty_four | texts, max_size=3),
+    floor=sixty_four,
     prev=texts,
     hash=texts,
 )
@@ -292,8 +294,8 @@ def test_rooms():
 
 
 def test_a_row_is_folded_from_evidence_and_decisions():
-    assert {"check_in", "check_out"} == EVIDENCE
-    assert {"check_in", "check_out", "override", "retract"} == ROW_KINDS
+    assert {"check_in", "check_out", "visitor"} == EVIDENCE
+    assert {"check_in", "check_out", "visitor", "override", "retract"} == ROW_KINDS
     assert all(kind in set(Kind) for kind in ROW_KINDS)
 
 
