@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, TypeVar
 
 from sync.hub.asking import BadRequestError, body, caller, said, shown, who, wishes
@@ -197,6 +198,9 @@ class Api:
 
 def _seconds(text: str) -> float:
     try:
-        return min(max(float(text), 0.0), 60.0)
+        seconds = float(text)
     except ValueError:
-        raise BadRequestError("wait is a number of seconds") from None
+        seconds = math.nan
+    if math.isnan(seconds):
+        raise BadRequestError("wait is a number of seconds")
+    return min(max(seconds, 0.0), 60.0)

@@ -51,6 +51,7 @@ class Fuzz:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self._number = 0
+        self._closes = False
 
     def flip(self, chance):
         return self.random.random() < chance
@@ -108,15 +109,15 @@ class Fuzz:
     # -- WebSocket ---------------------------------------------------------------------------------
 
     def frames(self):
-        """A few frames as bytes, and whether a close frame is among them."""
-        made, closes = [], False
+        """A few frames as bytes, and whether a close frame may be among them."""
+        made, self._closes = [], False
         if self.flip(0.8):
             made.append(frame(1, p.encode(hello(self.device()))))
         for _ in range(self.random.randint(1, 5)):
             opcode = self.random.choice([1, 1, 1, 2, 2, 9, 10, 8, 3, 0, 15])
-            closes |= opcode == 8
+            self._closes |= opcode == 8
             made.append(self._frame(opcode))
-        return b"".join(made), closes
+        return b"".join(made), self._closes
 
     def _frame(self, opcode):
         payload = self.mutated()
@@ -130,8 +131,10 @@ class Fuzz:
             case 2:
                 return frame(opcode, payload, reserved=self.random.randint(1, 7))
             case 3:  # longer than it says, or shorter
+                self._closes = True  # what is left over is read as frames, too
                 return frame(opcode, payload, claims=self.random.choice([0, 3, 2**20 + 1, 2**62]))
             case 4:
+                self._closes = True  # for all we know
                 return self.random.randbytes(self.random.randint(1, 200))
             case _:
                 return frame(opcode, payload if opcode < 8 else payload[:125])

@@ -1,6 +1,6 @@
 """A hub process under random and spoilt input on every transport, beside honest kiosks and viewers.
 
-FUZZ_SECONDS (6) says for how long, FUZZ_SEED which input; a failure names its seed.
+FUZZ_SECONDS (4) says for how long, FUZZ_SEED which input; a failure names its seed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.sync.rig import ROOM, TOKEN, Author, hello, joined, until
 
 COMMAND = (sys.executable, "-m", "kiosk", "hub", "serve")
 HONEST = ROOM + "-honest"
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
 GROWTH = 48 * 1024 * 1024  # bytes that the hub may be larger than after its first second
 WITHIN = 5.0  # seconds an honest event may take to its viewers, on a busy machine
 REFUSALS = {p.Close.BAD_MESSAGE, p.Close.TOKEN, p.Close.REVOKED, p.Close.SUPERSEDED}
