@@ -41,6 +41,8 @@ LANGUAGES = tuple(
 
 _Minutes = Annotated[int, Meta(ge=0, le=24 * 60)]
 _Word = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
+# Holidays are longer than any shorter one.
+_SHORTEST_RETENTION = 30
 _LONGEST_BADGE = 1024  # characters; a QR code holds up to 4,296
 
 
@@ -110,7 +112,8 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `backup` keeps sealed copies in `templates.db`, `distribution` allows encrypted exports.
     `claim` is who is verified one to one against a copy after a badge or code: `beyond`, those
     whose finger is not in the reader, or `never`. `roster_cache` brings those of the open session
-    into the reader. `key_file` holds the keys, empty for `vault.key` in the storage folder; it
+    into the reader. Whoever has not come for `retention_days` loses their templates everywhere; 0
+    for never. `key_file` holds the keys, empty for `vault.key` in the storage folder; it
     must be 0600.
     """
 
@@ -118,6 +121,7 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distribution: bool = False
     claim: str = "beyond"
     roster_cache: bool = True
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     key_file: str = ""
 
 
@@ -374,6 +378,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
         ("sensor.profile", "" if config.sensor.profile in MODELS else f"must be one of {MODELS}"),
         ("templates.claim", "" if config.templates.claim in CLAIMS else f"must be one of {CLAIMS}"),
+        ("templates.retention_days", _retention_problem(config.templates.retention_days)),
         ("screen.size", "" if _is_size(screen.size) else 'must look like "1280x800"'),
         (
             "screen.language",
@@ -381,6 +386,10 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ),
         ("hub.url", url_problem(config.hub.url) if config.hub.url else ""),
     ]
+
+
+def _retention_problem(days: int) -> str:
+    return "" if not days or days >= _SHORTEST_RETENTION else "must be 0, or at least 30 days"
 
 
 def _badge_problems(badge: Badge) -> list[tuple[str, str]]:

@@ -63,6 +63,17 @@ class Glance:
         query = "SELECT body FROM event WHERE kind = ? AND device = ? ORDER BY seq DESC LIMIT ?"
         return [decode_event(row[0]) for row in self._rows(query, (kind, self.device, most))]
 
+    def last_heard_of(self) -> dict[str, int]:
+        """When there was last anything about each person (UTC ns): an event, or an arrival."""
+        about: dict[str, int] = {}
+        for query in (
+            "SELECT person, MAX(high) FROM event WHERE person IS NOT NULL GROUP BY person",
+            "SELECT person, MAX(arrival) FROM attendance WHERE arrival IS NOT NULL GROUP BY person",
+        ):
+            for person, at in self._rows(query):
+                about[person] = max(about.get(person, 0), at)
+        return about
+
     # -- as a slot table ---------------------------------------------------------------------------
 
     def binding(self) -> Binding | None:

@@ -21,6 +21,7 @@ from kiosk.errors import KioskError
 from kiosk.loader import QUIET, RosterLoader, SensorCache
 from kiosk.model import Author
 from kiosk.provision import bring_all, format_for, kept_for, same_format
+from kiosk.retention import Retention
 from kiosk.revocation import known_here, ordered, resume, withdrawn
 from kiosk.slots import StoredSlots
 from kiosk.survey import survey
@@ -89,6 +90,7 @@ class Keeper:
             self._cache = SensorCache(store, clock, self._table, self._templates)
             self._loader = RosterLoader(self._change_one, quiet)
         self._control = ControlServer(config.directory / SOCKET, store, self)
+        self._retention = Retention(config.database, store, clock, config.templates.retention_days)
         self._listeners: list[Callable[[], None]] = []
         # Replaced as a whole on the sensor's thread, read on any other.
         self._claimable: frozenset[str] = frozenset()
@@ -279,12 +281,20 @@ class Keeper:
 
     def _idle(self, sensor: ZfmSensor) -> None:
         try:
+            self._let_go()
             self._carry_out_orders(sensor)
             self._audit(sensor)
         finally:
             self._take_stock()
         if self._loader is not None:
             self._loader.look_again()
+
+    def _let_go(self) -> None:
+        """Order the templates destroyed of those who have not come for long."""
+        kept = self._templates.kept() if self._templates is not None else ()
+        held = {*self._library.values(), *(one.person for one in kept)} - {""}
+        if drafts := self._retention.orders(held):
+            self._store.record_many(drafts).result()
 
     def _verify(
         self,
