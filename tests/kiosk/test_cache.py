@@ -16,7 +16,7 @@ from drivers.zfm import open_zfm
 from kiosk.cache import CachePlan, Holder, Shelf, apply_cache, cache_state, plan_cache
 from kiosk.slots import StoredSlots
 from kiosk.vault import VaultKeyError
-from tests.killed import killed_at_call
+from tests.killed import killed_at_call, quick_folder
 from tests.kiosk.library import found, keep, put_in
 
 NAMES = [f"p{number}" for number in range(8)]
@@ -125,6 +125,12 @@ def test_an_example():
 
 
 # -- on a sensor -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -24,9 +24,15 @@ from kiosk.slots import StoredSlots
 from kiosk.templates import TemplateStore
 from kiosk.vault import KeyRing
 from tests.fakes import NOON
-from tests.killed import killed_at_call
+from tests.killed import killed_at_call, quick_folder
 from tests.kiosk.library import found, keep, know, put_in, revocations
 from tests.kiosk.test_store import envelope, foreign
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

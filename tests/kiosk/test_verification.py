@@ -13,7 +13,7 @@ from drivers.zfm import open_zfm
 from kiosk.slots import StoredSlots
 from kiosk.templates import NoTemplateError
 from kiosk.verification import Verdict, VerificationTiming, claim, verify
-from tests.killed import killed_at_call
+from tests.killed import killed_at_call, quick_folder
 from tests.kiosk.library import keep, put_in, template_of, touch
 
 QUICK = VerificationTiming(poll=0.001, patience=0.2)
@@ -75,6 +75,12 @@ def test_a_template_of_another_format_is_refused(emulator, sensor):
 
 
 # -- where Match is not to be trusted --------------------------------------------------------------
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
