@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from kiosk.directory import HubClient
     from sync.hub.auth.register import Register
 
+P = ParamSpec("P")
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 _NS = 1_000_000_000
 
@@ -28,6 +31,19 @@ def with_db(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--db", type=FILE, help="The hub's database (default: that of this kiosk's own hub)."
     )(command)
+
+
+def of_hub(command: Callable[Concatenate[Path, P], None]) -> Callable[..., None]:
+    """The option --db of a command within a group; the command gets the hub that is meant first."""
+
+    @with_db
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        db = kwargs.pop("db")
+        assert db is None or isinstance(db, Path)  # noqa: S101  as the option's type makes it
+        command(chosen(click.get_current_context().obj, db), *args, **kwargs)
+
+    return run
 
 
 def chosen(above: Path | None, db: Path | None) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kiosk.hub_common import chosen, moment, register_of, with_db
+from kiosk.hub_common import chosen, moment, of_hub, register_of, with_db
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ RANKS = ("taker", "instructor", "admin")
 @click.pass_context
 def devices(context: click.Context, *, db: Path | None) -> None:
     """The kiosks that were paired: list, rename, revoke. Without a command: list."""
-    context.obj = chosen(context.obj, db)
+    context.obj = db or context.obj
     if context.invoked_subcommand is None:
-        _list_devices(context.obj)
+        _list_devices(chosen(context.obj, None))
 
 
 @devices.command("list")
-@click.pass_obj
+@of_hub
 def list_devices(db: Path) -> None:
     """One line per kiosk."""
     _list_devices(db)
@@ -41,16 +41,18 @@ def list_devices(db: Path) -> None:
 @devices.command("rename")
 @click.argument("device")
 @click.argument("name")
-@click.pass_obj
+@of_hub
 def rename_device(db: Path, device: str, name: str) -> None:
     """Give DEVICE (its name, or the beginning of its id) another NAME."""
     with one_line(), register_of(db) as register:
-        register.rename(_one_of(register, device).id, name.strip()[:200])
+        found, name = _one_of(register, device), name.strip()[:200]
+        register.rename(found.id, name)
+    click.echo(f"{found.name} ({found.id}) is now called {name}.")
 
 
 @devices.command("revoke")
 @click.argument("device")
-@click.pass_obj
+@of_hub
 def revoke_device(db: Path, device: str) -> None:
     """Shut DEVICE out, within seconds; what it writes from now on counts for nothing."""
     _revoke(db, device)
@@ -113,13 +115,13 @@ def denials(above: Path | None, *, db: Path | None, most: int) -> None:
 @click.pass_context
 def staff(context: click.Context, *, db: Path | None) -> None:
     """Who may sign in: add, list, pin, remove. Without a command: list."""
-    context.obj = chosen(context.obj, db)
+    context.obj = db or context.obj
     if context.invoked_subcommand is None:
-        _list_staff(context.obj)
+        _list_staff(chosen(context.obj, None))
 
 
 @staff.command("list")
-@click.pass_obj
+@of_hub
 def list_staff(db: Path) -> None:
     """One line per member of staff."""
     _list_staff(db)
@@ -131,7 +133,7 @@ def list_staff(db: Path) -> None:
 @click.option("--rank", type=click.Choice(RANKS), default="taker", show_default=True)
 @click.option("--org", default="", help="The organisation's id (default: as in hub init).")
 @click.option("--site", "sites", multiple=True, help="A site's id; may be given several times.")
-@click.pass_obj
+@of_hub
 def add_staff(db: Path, *, id_: str, name: str, rank: str, org: str, sites: Sequence[str]) -> None:
     """Add ID, or change their name, rank and sites; asks for a PIN (6 digits) or a password."""
     with one_line(), register_of(db) as register:
@@ -145,7 +147,7 @@ def add_staff(db: Path, *, id_: str, name: str, rank: str, org: str, sites: Sequ
 
 @staff.command("pin")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@of_hub
 def change_pin(db: Path, id_: str) -> None:
     """Give ID another PIN or password, and end where they are signed in."""
     with one_line(), register_of(db) as register:
@@ -156,7 +158,7 @@ def change_pin(db: Path, id_: str) -> None:
 
 @staff.command("remove")
 @click.argument("id_", metavar="ID")
-@click.pass_obj
+@of_hub
 def remove_staff(db: Path, id_: str) -> None:
     """Let ID sign in no more, and end where they are signed in; what they did stays."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from kiosk.hub_common import FILE, chosen, client_of, local, utc, with_db
+from kiosk.hub_common import FILE, client_of, local, of_hub, utc, with_db
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ T = TypeVar("T")
 @click.pass_context
 def people(context: click.Context, *, db: Path | None) -> None:
     """The people a site knows: list, import."""
-    context.obj = chosen(context.obj, db)
+    context.obj = db or context.obj
 
 
 @people.command("list")
-@click.pass_obj
+@of_hub
 def list_people(db: Path) -> None:
     """One line per person: site, id, name, kind."""
     from kiosk.model import Person  # noqa: PLC0415
@@ -41,7 +41,7 @@ def list_people(db: Path) -> None:
 @click.argument("file", type=FILE)
 @click.option("--org", default="", help="The organisation's id (default: as in hub init).")
 @click.option("--site", default="", help="The site's id (default: as in hub init).")
-@click.pass_obj
+@of_hub
 def import_people(db: Path, *, file: Path, org: str, site: str) -> None:
     """Add or change people from a CSV file: id,first_name,last_name,kind,code.
 
@@ -66,11 +66,11 @@ def import_people(db: Path, *, file: Path, org: str, site: str) -> None:
 @click.pass_context
 def sessions(context: click.Context, *, db: Path | None) -> None:
     """Single sessions that no schedule makes: list, add."""
-    context.obj = chosen(context.obj, db)
+    context.obj = db or context.obj
 
 
 @sessions.command("list")
-@click.pass_obj
+@of_hub
 def list_sessions(db: Path) -> None:
     """One line per session: site, start, title, id."""
     from kiosk.model import Session  # noqa: PLC0415
@@ -88,7 +88,7 @@ def list_sessions(db: Path) -> None:
 @click.option("--place", default="")
 @click.option("--org", default="", help="The organisation's id (default: as in hub init).")
 @click.option("--site", default="", help="The site's id (default: as in hub init).")
-@click.pass_obj
+@of_hub
 def add_session(
     db: Path,
     *,

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sync.protocol import Signed
 
 _MOST_DENIALS = 10_000
+# What only a hub says: who is who, and who may decide. REST is the way to have it said.
+_HUBS_OWN = frozenset({Kind.DIRECTORY, Kind.MERGED})
 # Places beyond a hole in a device's chain that are remembered; one forgotten is offered again.
 _MOST_AHEAD = 10_000
 _NS_PER_MS = 1_000_000
@@ -145,6 +147,8 @@ class Log:
         self.incarnation: str = self._meta["incarnation"]
         # Devices whose events are set apart; replaced as a whole, from any thread.
         self.revoked: frozenset[str] = frozenset()
+        # Devices that are kiosks for certain, and so no hub; replaced in the same way.
+        self.paired: frozenset[str] = frozenset()
 
     # A simulation puts its own in the place of these: chance and the disk.
     _entropy = staticmethod(os.urandom)
@@ -291,7 +295,7 @@ class Log:
     def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
         chain = self._chain(event.device, event.incarnation)
         code = "revoked" if event.device in self.revoked else ""
-        if code or submission.exceeds(event):
+        if code or submission.exceeds(event) or self._presumes(event, submission):
             chain.take(event.kseq, event.hash)
             return self._set_apart(body, event, submission, code or "right")
         forked = chain.forks(event)
@@ -302,6 +306,13 @@ class Log:
             self._heed_directory(event)
         envelope = self._enter(body, event, submission, "fork" if forked else "")
         return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
+
+    def _presumes(self, event: Event, submission: Submission) -> bool:
+        """Whether it is a hub's own kind of event, but by a kiosk or a member of staff."""
+        if event.kind not in _HUBS_OWN:
+            return False
+        itself = not submission.introduces and event.device == submission.device
+        return itself or submission.staff is not None or event.device in self.paired
 
     def _enter(self, body: bytes, event: Event, submission: Submission, code: str = "") -> bytes:
         room = self._room(event.room)

@@ -28,7 +28,9 @@ class Notices:
         """Set apart what revoked devices wrote, and tell each site its staff and devices."""
         revoked = (one.id for one in roll.devices.values() if one.revoked is not None)
         self._log.revoked = frozenset(revoked)
-        for org, site in sorted(self._core.sites):
+        self._log.paired = frozenset(roll.devices)
+        # Also those whose kiosks have yet to come: the first greeting must find its staff there.
+        for org, site in sorted(self._core.sites | _sites(roll)):
             if records := list(_records(roll, org, site)):
                 room = site_room(org, site)
                 self._core.writer.put(_directing(org, room, records))
@@ -47,6 +49,13 @@ class Notices:
         self._core.writer.put(Job(work, done))
         if (failed := await future) is not None:
             raise failed
+
+
+def _sites(roll: Roll) -> set[tuple[str, str]]:
+    """Where somebody is registered, by name."""
+    paired = {(one.org, one.site) for one in roll.devices.values()}
+    hired = {(one.org, site) for one in roll.staff.values() for site in one.sites}
+    return paired | {(org, site) for org, site in hired if site != EVERYWHERE}
 
 
 def _directing(org: str, room: str, records: list[tuple[str, str, Any]]) -> Job:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import sqlite3
 import uuid
 from typing import IO, TYPE_CHECKING, Any
@@ -138,6 +140,7 @@ def locked(path: Path) -> IO[str]:
 def opened(path: Path) -> sqlite3.Connection:
     """A connection to the log for its writer, tables made if missing; raises `LogError`."""
     try:
+        _make_private(path)
         connection = connect(path)
         try:
             # Larger pages than usual: batches of events are written, hardly ever single ones.
@@ -149,14 +152,31 @@ def opened(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
-        raise LogError(f"{path} cannot be used as the hub's database: {error}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise LogError(f"{path} cannot be used as the hub's database: {_why(error)}") from error
     return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """A plain connection, transactions by hand."""
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+
+
+def _make_private(path: Path) -> None:
+    """Only its owner may read who came when; SQLite gives what lies beside it the same mode.
+
+    Files of an earlier version are put right, unless they are another user's.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -45,7 +45,7 @@ def test_init_makes_files_for_their_owner_only_and_harms_nothing_the_second_time
     assert "kiosk hub pair" in said
     files = (key_path(db), token_path(db), register_path(db))
     before = [file.read_bytes() for file in files[:2]]
-    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in (db, *files))
     told(db, "init")
     assert [file.read_bytes() for file in files[:2]] == before
     assert before[1].decode().strip() not in said
@@ -151,6 +151,10 @@ def test_people_and_sessions_reach_a_hub_that_does_not_run(db, tmp_path):
     people.write_text("id,first_name,last_name,kind,code\nm1,Mia,Moss,member,4711\n")
     assert told(db, "people", "import", people).startswith("1 people")
     assert "Mia Moss" in told(db, "people", "list")
+    # The option may stand wherever somebody puts it.
+    for words in (("people", "list", "--db", db), ("people", "--db", db, "list")):
+        done = CliRunner().invoke(hub, [str(word) for word in words], catch_exceptions=False)
+        assert (done.exit_code, "Mia Moss" in done.output) == (0, True), done.output
     times = ("--start", "2026-03-29T00:30", "--end", "2026-03-29T03:30")
     told(db, "sessions", "add", "Night", *times, "--zone", "Europe/London")
     assert "2026-03-29 00:30  Night" in told(db, "sessions", "list")

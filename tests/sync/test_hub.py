@@ -307,7 +307,7 @@ async def test_a_disk_that_refuses_gets_retry_and_nothing_is_claimed(path):
 async def test_a_rollback_that_fails_does_not_end_the_writer(path, monkeypatch):
     author = Author()
     async with hub(path) as server, joined(server.url) as peer:
-        # The room's own first entry is written behind the welcome; nothing may be queued after this.
+        # The room's first entry is written behind the welcome; nothing may be queued after this.
         assert [v.verdict for v in await peer.push(author.body())] == ["ok"]
         log, rollback, calls = server._log, server._log.rollback, []
 

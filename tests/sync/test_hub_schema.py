@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,15 @@ def test_a_hub_of_a_later_schema_is_refused(tmp_path):
         db.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     with pytest.raises(LogError, match="newer hub"):
         opened(path)
+
+
+async def test_who_came_when_is_for_the_hubs_user_only_also_in_files_of_earlier_versions(tmp_path):
+    path = tmp_path / "hub.db"
+    shutil.copy(FIRST, path)
+    path.chmod(0o644)
+    for db in (path, tmp_path / "new.db"):
+        async with hub(db) as server, joined(server.url) as peer:
+            await peer.push(Author().body())
+            files = [f for f in tmp_path.iterdir() if f.name in (db.name, db.name + "-wal")]
+            assert len(files) == 2
+            assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o600}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from kiosk.model import decode_event
+from kiosk.model import Author as By
+from kiosk.model import Kind, Rank, decode_event
 from sync.hub.log import Log, Submission
 from sync.signing import Signer
 from tests.sync.rig import ORG, Author, TestClock, one_by_one, signed, signer
@@ -55,3 +56,33 @@ def test_a_pairing_says_which_key_is_right_whichever_was_heard_first(tmp_path):
         assert submitted(one, bodies[:1]) == [("ok", "")]
         forged = [signed([decode_event(bodies[1])], by=thief)]
         assert submitted(one, bodies[1:], signatures=forged) == [("quarantined", "signature")]
+
+
+def test_no_kiosk_and_no_staff_speaks_as_the_hub_whoever_brings_it(tmp_path):
+    staff = By("staff", "boss", Rank.ADMIN)
+    promoted = {"record": "staff", "id": "boss", "rev": 9, "value": {"id": "boss", "rank": 3}}
+    with log(tmp_path) as one:
+        one.paired = frozenset({"kiosk-1"})
+        kiosk, browser, hub = Author("kiosk-1"), Author("browser"), Author("hub-2")
+        for kind, data in (
+            (Kind.DIRECTORY, promoted),
+            (Kind.MERGED, {"person": "p1", "into": "p2"}),
+        ):
+            said = [kiosk.body(kind=kind, data=data)]
+            assert submitted(one, said) == [("quarantined", "right")]
+            said = [browser.body(kind=kind, data=data, by=staff)]
+            one.begin()
+            own = Submission(ORG, "browser", said, signed=one_by_one(said), staff=staff)
+            assert [v.code for v in one.submit(own)] == ["right"]
+            one.commit()
+            unpaired = Author(f"fresh-{kind}")
+            said = [unpaired.body(kind=kind, data=data)]
+            own = Submission(ORG, unpaired.device, said, signed=one_by_one(said), introduces=False)
+            one.begin()
+            assert [v.code for v in one.submit(own)] == ["right"]
+            one.commit()
+            assert one._db.execute("SELECT * FROM directory").fetchall() == []
+            assert submitted(one, [kiosk.body()]) == [("ok", "")]
+        # Another hub's log, brought by its kiosks, is heeded.
+        assert submitted(one, [hub.body(kind=Kind.DIRECTORY, data=promoted)]) == [("ok", "")]
+        assert one._db.execute("SELECT rev FROM directory").fetchall() == [(9,)]

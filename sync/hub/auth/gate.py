@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kiosk.tasks import spawn, stop
 from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import OWNER, Grant, Role
-from sync.hub.auth.limits import Buckets, Limits
+from sync.hub.auth.limits import Buckets, Limits, neighbourhood
 from sync.hub.auth.register import Denial, Roll
 from sync.hub.errors import RegisterError
 from sync.hub.tokens import same
@@ -35,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds between two looks at the register: revocation takes no longer
 _MOST_DENIALS = 500  # kept per look; a flood beyond is only counted
 _MOST_LINES = 10  # of them in the log
+_DISK_RETRY = 5.0  # seconds
 _LONGEST = 120  # characters of anything a stranger says that is kept
 # Refusals that say nothing of who was refused.
 _BUSY = frozenset({"busy", "disk"})
@@ -86,6 +87,7 @@ class Gate:
         self._visits: set[Visit] = set()
         self._strangers = Buckets(limits.strangers)
         self._devices = Buckets(limits.devices)
+        self._requests = Buckets(limits.requests)
         self._refused = _Refused()
         self._files = ThreadPoolExecutor(1, thread_name_prefix="hub-register")
         self._looking: asyncio.Task[None] | None = None
@@ -106,12 +108,15 @@ class Gate:
     def admit(self, token: str | None, caller: Caller) -> Grant:
         """What the token grants just now; raises `DeniedError`, which is noted.
 
-        An address that shows many wrong ones is sent away for a while; a right one never is.
+        An address that shows many wrong ones is sent away for a while; a right one never is, but
+        its device, if it asks for too much.
         """
         try:
-            return self._granted(token)
+            grant = self._granted(token)
         except DeniedError as error:
             raise self.refused(error, caller) from None
+        self._counted(grant.device, caller)
+        return grant
 
     def check(self, grant: Grant, org: str, site: str, device: str, caller: Caller) -> None:
         """Look whether the bearer is who they say, "" for nobody; raises `DeniedError`."""
@@ -121,6 +126,8 @@ class Gate:
         if (known := self.roll.devices.get(device)) is not None and known.revoked is not None:
             # Also with the hub's own token: a stolen kiosk may have held that.
             raise self.refused(_revoked(), caller)
+        if not grant.device:  # those that share a token are counted by who they say they are
+            self._counted(device, caller)
 
     def paced(self, device: str, caller: Caller) -> None:
         """Count a greeting or renewal of a device; raises `DeniedError` when they are too many."""
@@ -130,7 +137,8 @@ class Gate:
 
     def refused(self, error: DeniedError, caller: Caller, *, count: bool = True) -> DeniedError:
         """Note a refusal; the error to raise, which is "too many" for who is refused too often."""
-        if count and (wait := self._strangers.take(caller.address, self._clock.monotonic())):
+        now = self._clock.monotonic()
+        if count and (wait := self._strangers.take(neighbourhood(caller.address), now)):
             error = DeniedError("busy", "refused too often", Close.TRY_LATER, wait)
         error.noted = True
         self.denials[error.code] = self.denials.get(error.code, 0) + 1
@@ -139,8 +147,8 @@ class Gate:
         if len(self._refused.denials) < _MOST_DENIALS:
             parts = (caller.address, caller.subject, caller.what)
             address, subject, what = (_printable(part) for part in parts)
-            now = self.passes.now()
-            self._refused.denials.append(Denial(now, address, subject, what, error.code))
+            at = self.passes.now()
+            self._refused.denials.append(Denial(at, address, subject, what, error.code))
         else:
             self._refused.more += 1
         return error
@@ -177,7 +185,7 @@ class Gate:
 
     async def changed(self) -> None:
         """The register was written to from here: take it as it is now."""
-        self.take(await self.on_file(self.register.roll))
+        self.take(await self.asked(self.register.roll))
         self._throw_out()
 
     def now(self) -> int:
@@ -190,10 +198,25 @@ class Gate:
         self.on_roll(roll)
 
     async def on_file(self, work: Callable[[], T]) -> T:
-        """Use the register, off the loop."""
+        """Use the register, off the loop; raises `RegisterError`."""
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
+    async def asked(self, work: Callable[[], T]) -> T:
+        """The same for somebody's request: raises `DeniedError` if the disk refuses."""
+        try:
+            return await self.on_file(work)
+        except RegisterError as error:
+            _LOG.error("%s", error)
+            words = "the hub cannot use its register just now"
+            raise DeniedError("disk", words, Close.TRY_LATER, _DISK_RETRY) from error
+
     # -- inside ------------------------------------------------------------------------------------
+
+    def _counted(self, device: str, caller: Caller) -> None:
+        """Count a request; raises `DeniedError` when a device makes too many."""
+        if device and (wait := self._requests.take(device, self._clock.monotonic())):
+            error = DeniedError("busy", "too many requests of one device", Close.TRY_LATER, wait)
+            raise self.refused(error, caller, count=False)
 
     def _granted(self, token: str | None) -> Grant:
         if token is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Limits:
     strangers: Rate = Rate(20, 1 / 6)  # wrong tokens and codes, per address
     logins: Rate = Rate(30, 1 / 2)  # per address; each costs a tenth of a second
     devices: Rate = Rate(60, 2.0)  # greetings and renewals, per device
+    requests: Rate = Rate(1000, 200.0)  # over HTTP, per device: as its WebSocket is read
 
 
 class Buckets:
@@ -58,6 +60,22 @@ class Buckets:
     def _filled(self, key: str, now: float) -> float:
         left, at = self._left.get(key, (self._rate.burst, now))
         return min(self._rate.burst, left + max(0.0, now - at) * self._rate.per_second)
+
+
+def neighbourhood(address: str) -> str:
+    """Whose tries are counted together: an IPv4 address, or 64 bits of an IPv6 one.
+
+    That is what one subscriber is given (RFC 6177), to make as many addresses of as they like.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if (mapped := found.ipv4_mapped) is not None:
+        return str(mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False))
 
 
 def wait_after(failures: int) -> int:

@@ -15,7 +15,7 @@ from kiosk.model import Rank
 from sync.hub.auth import codes, pins
 from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import Grant, Role
-from sync.hub.auth.limits import Buckets, Limits, still_waiting, wait_after
+from sync.hub.auth.limits import Buckets, Limits, neighbourhood, still_waiting, wait_after
 from sync.hub.auth.passes import LIVES
 from sync.hub.auth.register import Device, Staff
 from sync.possession import pairing_statement, proven, renewal_statement
@@ -130,13 +130,14 @@ class Office:
             raise gate.refused(DeniedError("proof", "the key was not proven", Close.TOKEN), caller)
         digest, now = codes.digest(code, self._keys.codes), gate.passes.now()
         register = gate.register
-        ticket = await gate.on_file(lambda: register.ticket(digest, wish.device, wish.key, now))
+        ticket = await gate.asked(lambda: register.ticket(digest, wish.device, wish.key, now))
         if ticket is None:
             raise self._wrong_code(caller)
         if ticket.org not in ("", wish.org) or ticket.site not in ("", wish.site):
             message = f"this code is for {ticket.org}/{ticket.site}; the kiosk is set up for"
             message += f" {wish.org}/{wish.site}"
             raise gate.refused(DeniedError("forbidden", message, Close.REVOKED), caller)
+        self._not_elsewhere(wish, caller)
         device = Device(
             wish.device,
             ticket.name or wish.name or wish.device,
@@ -146,7 +147,7 @@ class Office:
             wish.key,
             self._clock.wall(),
         )
-        if not await gate.on_file(lambda: register.pair(digest, device, now)):
+        if not await gate.asked(lambda: register.pair(digest, device, now)):
             raise self._wrong_code(caller)
         await self.on_paired(device)
         await gate.changed()
@@ -155,8 +156,8 @@ class Office:
 
     async def sign_in(self, wish: SignIn, caller: Caller) -> Issued:
         """A token for a member of staff; raises `DeniedError`, the same whatever was wrong."""
-        gate = self._gate
-        if wait := self._logins.take(caller.address, self._clock.monotonic()):
+        gate, where = self._gate, neighbourhood(caller.address)
+        if wait := self._logins.take(where, self._clock.monotonic()):
             raise gate.refused(_busy("too many sign-ins from there", wait), caller, count=False)
         if self._waiting >= _MOST_WAITING:
             raise gate.refused(_busy("too many sign-ins at once", 1.0), caller, count=False)
@@ -173,7 +174,7 @@ class Office:
             message = "this name and PIN do not belong together"
             after = float(wait_after(guess.count)) or None
             raise gate.refused(DeniedError("pin", message, Close.TOKEN, after), caller)
-        await gate.on_file(lambda: gate.register.forgive(guess.subject))
+        await gate.asked(lambda: gate.register.forgive(guess.subject))
         return self._issued(_of_staff(one, uuid.uuid4().hex), name=one.name)
 
     async def renew(self, token: str | None, wish: Renewal, caller: Caller) -> Issued:
@@ -209,6 +210,15 @@ class Office:
                 DeniedError("proof", "the key was not proven", Close.TOKEN), caller
             )
 
+    def _not_elsewhere(self, wish: Pairing, caller: Caller) -> None:
+        """A code of one site must not take a kiosk away from another: raises `DeniedError`."""
+        known = self._gate.roll.devices.get(wish.device)
+        if known is None or known.revoked is not None:
+            return
+        if (known.org, known.site) != (wish.org, wish.site):
+            message = "this kiosk is paired for another site; have it revoked there first"
+            raise self._gate.refused(DeniedError("forbidden", message, Close.REVOKED), caller)
+
     def _wrong_code(self, caller: Caller) -> DeniedError:
         message = "this code is unknown, used or too old; ask for another"
         return self._gate.refused(DeniedError("code", message, Close.TOKEN), caller)
@@ -225,7 +235,7 @@ class Office:
                 gate.register.fail(subject, failures, now + wait_after(failures))
             return failures, wait
 
-        failures, wait = await gate.on_file(count)
+        failures, wait = await gate.asked(count)
         if wait:
             raise gate.refused(_busy("too many wrong PINs", float(wait)), caller, count=False)
         return _Guess(subject, failures)

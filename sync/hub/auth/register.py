@@ -194,11 +194,14 @@ class Register:
         return self._do("UPDATE device SET name = ? WHERE id = ?", name, device) > 0
 
     def revoke(self, device: str, now: int) -> bool:
-        """Take a device's right away from now on; whether it is known."""
-        return (
-            self._do("UPDATE device SET revoked = coalesce(revoked, ?) WHERE id = ?", now, device)
-            > 0
-        )
+        """Take a device's right away from now on; whether it is known.
+
+        The code it was paired with is void as well: to repeat that would let it in again.
+        """
+        query = "UPDATE device SET revoked = coalesce(revoked, ?) WHERE id = ?"
+        with self._writing():
+            self._do("DELETE FROM code WHERE device = ?", device)
+            return self._do(query, now, device) > 0
 
     # -- staff -------------------------------------------------------------------------------------
 

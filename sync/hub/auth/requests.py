@@ -131,20 +131,20 @@ class Requests:
     async def _rename(self, request: web.Request) -> web.Response:
         device, wish = self._device(request), await _read(request, Rename)
         gate = self._gate
-        await gate.on_file(lambda: gate.register.rename(device, wish.name[:200]))
+        await gate.asked(lambda: gate.register.rename(device, wish.name[:200]))
         await gate.changed()
         return said(_paired(gate, device))
 
     async def _revoke(self, request: web.Request) -> web.Response:
         device, gate = self._device(request), self._gate
-        await gate.on_file(lambda: gate.register.revoke(device, gate.now()))
+        await gate.asked(lambda: gate.register.revoke(device, gate.now()))
         await gate.changed()
         return said(_paired(gate, device))
 
     async def _denials(self, request: web.Request) -> web.Response:
         if not _administering(request).everywhere:
             raise _forbidden("see who was refused")
-        return said(await self._gate.on_file(lambda: self._gate.register.denials(_MOST_DENIALS)))
+        return said(await self._gate.asked(lambda: self._gate.register.denials(_MOST_DENIALS)))
 
     def _device(self, request: web.Request) -> str:
         """The device in the path, if the bearer may administer it."""

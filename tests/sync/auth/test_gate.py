@@ -55,6 +55,21 @@ async def test_an_address_that_fails_often_is_sent_away_but_not_the_good_ones_th
         assert caught.value.close is Close.TOKEN
 
 
+async def test_one_subscribers_ipv6_addresses_are_one_stranger(tmp_path):
+    async with stage(tmp_path, limits=Limits(strangers=Rate(3, 0.1))) as hub:
+        hub.hire()
+        await hub.gate.changed()
+        codes = []
+        for n in range(5):
+            with pytest.raises(DeniedError) as caught:
+                hub.gate.admit("wrong", Caller(f"2001:db8:1:2::{n}", "test"))
+            codes.append(caught.value.close)
+        assert codes == [Close.TOKEN] * 3 + [Close.TRY_LATER] * 2
+        with pytest.raises(DeniedError) as caught:
+            hub.gate.admit("wrong", Caller("2001:db8:1:3::1", "test"))
+        assert caught.value.close is Close.TOKEN
+
+
 async def test_a_device_that_greets_all_the_time_is_told_to_wait(tmp_path):
     async with stage(tmp_path, limits=Limits(devices=Rate(2, 0.5))) as hub:
         hub.gate.paced("kiosk-1", HERE)
@@ -63,6 +78,19 @@ async def test_a_device_that_greets_all_the_time_is_told_to_wait(tmp_path):
             hub.gate.paced("kiosk-1", HERE)
         assert (caught.value.status, caught.value.close) == (429, Close.TRY_LATER)
         hub.gate.paced("kiosk-2", HERE)
+
+
+async def test_those_that_share_a_token_are_counted_each(tmp_path):
+    async with stage(tmp_path, limits=Limits(requests=Rate(2, 0.5))) as hub:
+        grant = hub.gate.admit(TOKEN, HERE)
+        for device in ("kiosk-1", "kiosk-2"):
+            for _ in range(2):
+                hub.gate.check(grant, ORG, SITE, device, HERE)
+        with pytest.raises(DeniedError) as caught:
+            hub.gate.check(grant, ORG, SITE, "kiosk-1", HERE)
+        assert caught.value.close is Close.TRY_LATER
+        for _ in range(9):  # those that only read have no device to be counted by
+            hub.gate.check(grant, ORG, SITE, "", HERE)
 
 
 async def test_revoking_ends_live_connections_soon_whoever_revokes(tmp_path):

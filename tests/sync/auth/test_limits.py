@@ -3,7 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.hub.auth.limits import LONGEST_WAIT, Buckets, Rate, still_waiting, wait_after
+from sync.hub.auth.limits import (
+    LONGEST_WAIT,
+    Buckets,
+    Rate,
+    neighbourhood,
+    still_waiting,
+    wait_after,
+)
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate():
@@ -29,6 +36,15 @@ def test_many_keys_take_no_more_memory_than_meant():
         buckets.take(str(n), 0.0)
     assert len(buckets._left) == 10
     assert buckets.take("999", 0.0) > 0
+
+
+def test_addresses_of_one_subscriber_are_counted_together():
+    assert neighbourhood("2001:db8:1:2::7") == neighbourhood("2001:db8:1:2:ffff::1%eth0")
+    assert neighbourhood("2001:db8:1:2::7") != neighbourhood("2001:db8:1:3::7")
+    assert neighbourhood("::ffff:10.0.0.9") == neighbourhood("10.0.0.9") == "10.0.0.9"
+    assert neighbourhood("10.0.0.8") == "10.0.0.8"
+    assert neighbourhood("") == ""
+    assert neighbourhood("unix:") == "unix:"
 
 
 def test_three_failures_are_free_then_it_doubles():

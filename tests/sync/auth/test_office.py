@@ -106,6 +106,49 @@ async def test_pairing_again_voids_the_older_token_and_ends_a_revocation(tmp_pat
             hub.gate.admit(old["token"], HERE)
 
 
+async def test_a_revoked_kiosk_does_not_come_back_with_the_code_it_was_paired_with(tmp_path):
+    async with stage(tmp_path) as hub:
+        wish = hub.wish(hub.code(minutes=24 * 60))
+        assert (await hub.post("/v1/pair", wish))[0] == 200
+        assert (await hub.post("/v1/pairings/kiosk-1/revoke", token=TOKEN))[0] == 200
+        status, answer = await hub.post("/v1/pair", wish)
+        assert (status, answer["code"]) == (401, "code")
+        assert hub.register.roll().devices["kiosk-1"].revoked is not None
+
+
+async def test_a_code_of_one_site_takes_no_kiosk_away_from_another(tmp_path):
+    async with stage(tmp_path) as hub:
+        here = await hub.paired()
+        code = hub.code(Ticket(ORG, "south"))
+        thief = hub.wish(code, "kiosk-1", bytes(32), site="south")
+        status, answer = await hub.post("/v1/pair", thief)
+        assert (status, answer["code"]) == (403, "forbidden")
+        hub.gate.admit(here["token"], HERE)
+        await hub.post("/v1/pairings/kiosk-1/revoke", token=TOKEN)
+        assert (await hub.post("/v1/pair", thief))[0] == 200
+
+
+async def test_a_full_disk_is_no_wrong_pin_and_no_crash(tmp_path):
+    async with stage(tmp_path) as hub:
+        hub.hire()
+        await hub.gate.changed()
+        token = (await hub.paired())["token"]
+        register = hub.gate.register._db
+        register.execute("PRAGMA query_only = ON")
+        asked = (
+            ("/v1/pair", hub.wish(hub.code(), "kiosk-2"), None),
+            ("/v1/login", {"staff": "ada", "secret": PIN}, None),
+            ("/v1/pairings/kiosk-1/revoke", {}, TOKEN),
+        )
+        for path, body, shown in asked:
+            status, answer = await hub.post(path, body, shown)
+            assert (status, answer["code"]) == (429, "disk"), path
+            assert answer["after"] > 0
+        assert (await hub.post("/v1/renew", token=token))[0] == 200
+        register.execute("PRAGMA query_only = OFF")
+        assert await hub.signed_in()
+
+
 # -- renewal ------------------------------------------------------------------------------------
 
 

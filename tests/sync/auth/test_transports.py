@@ -321,6 +321,35 @@ async def test_a_device_that_connects_all_the_time_is_told_1013_and_when(tmp_pat
                     assert await peer.closed() == code
 
 
+@pytest.mark.parametrize("way", READING)
+async def test_a_device_that_asks_too_much_waits_whatever_it_asks_by(tmp_path, way):
+    async with stage(tmp_path, limits=Limits(requests=Rate(8, 0.01))) as hub:
+        token, other = (await hub.paired())["token"], (await hub.paired("kiosk-2"))["token"]
+        for path, body in (("/v1/ping", p.Ping(1)), (f"/v1/push?{query()}", p.Push(1, []))) * 4:
+            assert (await hub.post(path, p.encode(body), token))[0] == 200
+        for path in ("/v1/ping", f"/v1/push?{query()}"):
+            status, answer = await hub.post(path, p.encode(p.Ping(1)), token)
+            assert (status, answer["code"]) == (429, "busy")
+            assert 0 < answer["after"] <= 100
+        assert await way(hub, token) is Close.TRY_LATER
+        assert await way(hub, other, device="kiosk-2") is None
+
+
+async def test_the_first_kiosk_of_a_site_finds_its_staff_and_its_own_name_there(tmp_path):
+    async with stage(tmp_path) as hub:
+        hub.hire()
+        token = (await hub.paired())["token"]
+        path = f"/v1/%s?org={ORG}&site={SITE}"
+        found = {}
+        while not ("staff" in found and "devices" in found):
+            for kind, asking in (("staff", token), ("devices", token)):
+                items = (await ask(hub.url, "GET", path % kind, None, asking))[1]["items"]
+                found |= {kind: items[0]["value"]} if items else {}
+            await asyncio.sleep(0.02)  # why: the hub's writer is asked through its answers only
+        assert (found["staff"]["id"], found["staff"]["rank"]) == ("ada", 2)
+        assert found["devices"]["id"] == "kiosk-1"
+
+
 async def test_staff_and_devices_are_told_to_their_sites_kiosks(tmp_path):
     async with stage(tmp_path) as hub:
         token = (await hub.paired())["token"]
