@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kiosk.clock import Clock
     from kiosk.config import Config
     from kiosk.keeper import Keeper
-    from kiosk.model import DeskState, LinkStatus, Session
+    from kiosk.model import LinkStatus
     from kiosk.pairing import Renewer
     from kiosk.store import Store
     from sync.client import SyncClient
@@ -86,7 +86,7 @@ class App:
         self._renewer: Renewer | None = None
         self._loop = asyncio.get_running_loop()
         self._keeper: Keeper | None = None
-        self._brought: tuple[Session | None, int] | None = None
+        self._brought: frozenset[str] | None = None
         self._fallback: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -157,16 +157,16 @@ class App:
         self._keeper = keeper = Keeper(self.config, self.store, self._clock, self._from_reader)
         keeper.on_library(lambda: self._soon(self.desk.library_changed))
         self.desk.verify_with(keeper)
-        self.desk.watch(self._bring_roster, lambda _: None)
-        self._bring_roster(self.desk.state)
+        self.desk.watch(lambda _: self._bring_roster(), lambda _: None)
+        self._bring_roster()
         keeper.start()
 
-    def _bring_roster(self, state: DeskState) -> None:
-        """Have those in the sensor who are expected now; the keeper does it bit by bit."""
-        roster = (state.session, state.counts.total)
-        if self._keeper is not None and roster != self._brought:
-            self._brought = roster
-            self._keeper.roster(self.desk.expected())
+    def _bring_roster(self) -> None:
+        """Have those in the sensor who may come now; the keeper does it bit by bit."""
+        awaited = self.desk.awaited()
+        if self._keeper is not None and awaited != self._brought:
+            self._brought = awaited
+            self._keeper.roster(awaited)
 
     def _start_line(self) -> None:
         from sync.client import SyncClient  # noqa: PLC0415

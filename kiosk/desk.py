@@ -98,6 +98,13 @@ class Desk:
         """Ids of those who are expected at the open session."""
         return frozenset(self._roll.expected())
 
+    def awaited(self) -> frozenset[str]:
+        """Ids of those who may come and should be known by a finger alone.
+
+        Those expected; where nobody is by name, as on a day that is open to all, everybody active.
+        """
+        return self.expected() or frozenset(self._roll.active())
+
     def watch(self, on_state: StateListener, on_rows: RowsListener) -> Callable[[], None]:
         """Be told of every new state and of changed roster rows; call the result to stop.
 

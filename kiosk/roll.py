@@ -75,6 +75,10 @@ class Roll:
         """Ids of those who are expected, by the session's roster or else all who are active."""
         if self.session.roster is not None:
             return self.session.roster
+        return self.active()
+
+    def active(self) -> list[str]:
+        """Ids of all who may come in at all."""
         return [person.id for person in self.people.values() if person.active]
 
     def lines(self) -> tuple[RosterRow, ...]:

@@ -507,3 +507,14 @@ async def test_the_session_is_the_one_of_the_moment_of_the_scan(store, clock):
     assert door.desk.state.session.all_day
     assert store.attendance(door.desk.state.session.id)[0].person == "ann"
     door.desk.stop()
+
+
+async def test_who_may_come_is_awaited_by_name_or_else_everybody_active(store, clock):
+    """On a day that is open to all nobody is expected, and the sensor should know them all."""
+    door = Door(store, clock, session_check=0.01)
+    assert door.desk.awaited() == door.desk.expected() == {"ann", "bob"}
+    clock.advance(12 * 3600)
+    await door.until(lambda: door.desk.state.session.all_day, moves=False)
+    assert door.desk.expected() == frozenset()
+    assert door.desk.awaited() == {"ann", "bob"}
+    door.desk.stop()
