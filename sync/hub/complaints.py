@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 else:
     Adapter = logging.LoggerAdapter
 
-_THEIRS = (HttpProcessingError, web.RequestPayloadError)
+_THEIRS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 class Complaints(Adapter):
-    """aiohttp's logger: a request that breaks HTTP's own rules costs one line, and no traceback.
+    """aiohttp's logger: a request that breaks HTTP's own rules, or off, costs one short line.
 
     Nothing of what it said goes into that line: an address may hold a token.
     """
@@ -28,6 +28,6 @@ class Complaints(Adapter):
     def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:  # noqa: ANN401  logging's own
         """Log an error with its traceback, unless the fault is the sender's."""
         if isinstance(exc_info, _THEIRS):
-            self.warning("a request breaks the rules of HTTP: %s", type(exc_info).__name__)
+            self.warning("a request is broken: %s", type(exc_info).__name__)
         else:
             super().exception(msg, *args, exc_info=exc_info, **more)

@@ -32,10 +32,10 @@ def main(database, url, quiet=""):
     if quiet:
         threading.Event().wait()
     while True:
-        crowd = [Draft(Kind.CHECK_IN, "s1", f"p{n}") for n in range(random.randint(1, 40))]
+        crowd = [Draft(Kind.CHECK_IN, "s1", f"p{n}") for n in range(random.randint(1, 15))]
         for event in store.record_many(crowd).result():
             print(event.id, flush=True)
-        time.sleep(random.uniform(0.0, 0.06))  # people come when they like
+        time.sleep(random.uniform(0.0, 0.1))  # people come when they like
 
 
 if __name__ == "__main__":

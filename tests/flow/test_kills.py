@@ -34,6 +34,11 @@ OWN = (
     "SELECT id FROM event WHERE kind = 'check_in'"
     " AND device = (SELECT value FROM meta WHERE key = 'device')"
 )
+BELIEVED = (
+    "SELECT id FROM event WHERE kind = 'check_in'"
+    " AND device = (SELECT value FROM meta WHERE key = 'device')"
+    " AND seq NOT IN (SELECT seq FROM outbox)"
+)
 WAITING = "SELECT e.id FROM outbox o JOIN event e ON e.seq = o.seq"
 
 
@@ -76,6 +81,10 @@ class HubProcess(Process):
         super().kill()
         self.running.stdout.close()
 
+    def held(self):
+        """Ids of the log, in its order."""
+        return [row[0] for row in rows(self.database, "SELECT id FROM event ORDER BY place")]
+
     def check_ins(self):
         found = rows(self.database, "SELECT id FROM entry WHERE kind = 'check_in'")
         return [row[0] for row in found]
@@ -103,7 +112,7 @@ class KioskProcess(Process):
         return {row[0] for row in rows(self.database, WAITING)}
 
     def believed(self):
-        return set(self.own()) - self.waiting()
+        return {row[0] for row in rows(self.database, BELIEVED)}
 
     def everything(self):
         return {row[0] for row in rows(self.database, "SELECT id FROM event")}
@@ -147,9 +156,6 @@ class Trouble:
     async def kiosk_killed(self):
         kiosk = self.random.choice(self.kiosks)
         kiosk.kill()
-        believed, held = kiosk.believed(), set(self.hub.check_ins())
-        self.believed += len(believed)
-        assert believed <= held, f"acknowledged, but not at the hub: {believed - held}"
         lost = kiosk.greeted() - set(kiosk.own())
         assert not lost, f"greeted, but not on the disk: {lost}"
         kiosk.start(self.proxy.url)
@@ -187,6 +193,14 @@ class Trouble:
 
     async def rest(self, least, most):
         await asyncio.sleep(self.random.uniform(least, most))  # trouble comes when it likes
+        self.look()
+
+    def look(self):
+        """In the midst of it: what a kiosk believes acknowledged is in the hub's log."""
+        believed = set().union(*(kiosk.believed() for kiosk in self.kiosks))
+        held = set(self.hub.held())  # read later, for the other way round proves nothing
+        assert believed <= held, f"acknowledged, but not at the hub: {believed - held}"
+        self.believed += len(believed)
 
 
 @pytest.fixture
@@ -227,14 +241,9 @@ async def settled(hub, kiosks, proxy):
     """No more people come; what is held goes out, and everybody hears of everything."""
     for kiosk in kiosks:
         kiosk.kill()
-    for kiosk in kiosks:
-        kiosk.start(proxy.url)
-    await until(lambda: all(len(kiosk.waiting()) < 500 for kiosk in kiosks), BUSY)
-    for kiosk in kiosks:
-        kiosk.kill()
         kiosk.launch("tests.flow.headless", kiosk.database, proxy.url, "quiet")
     await until(lambda: not any(kiosk.waiting() for kiosk in kiosks), BUSY)
-    await until(lambda: all(set(hub.check_ins()) <= kiosk.everything() for kiosk in kiosks), BUSY)
+    await until(lambda: all(set(hub.held()) <= kiosk.everything() for kiosk in kiosks), BUSY)
 
 
 def check(hub, kiosks):
@@ -245,7 +254,7 @@ def check(hub, kiosks):
     assert set(held) == set(own), f"lost or made up: {set(held) ^ set(own)}"
     greeted = set().union(*(kiosk.greeted() for kiosk in kiosks))
     assert greeted <= set(held), f"greeted and lost: {greeted - set(held)}"
-    assert len(greeted) > 100
+    assert len(greeted) >= 50
     assert rows(hub.database, "SELECT code FROM quarantine") == []
     mine = "SELECT body FROM event WHERE json_extract(CAST(body AS TEXT), '$.kind') = 'check_in'"
     events = sorted((decode_event(row[0]) for row in rows(hub.database, mine)), key=_chain)

@@ -21,6 +21,7 @@ UPGRADE = {
 _WORDS = [
     *(b"null true -1 0 1e999 1e-999 NaN 9223372036854775807 9223372036854775808".split()),
     *(b'"" [] {} [[ }} \\u0000 \\ud800 "\xff" "type" "batch":-1 "kseq":0 "events":[1]'.split()),
+    *(b"\xff", b"\x80", b"\xc3", b"\xed\xa0\x80"),
     b"[" * 5000,
     b'{"a":' * 3000,
     b"9" * 400,
@@ -98,8 +99,10 @@ class Fuzz:
                     data[at:end] = b""
                 case 1:
                     data[at:at] = data[at:end] * self.random.randint(1, 30)
-                case 2 | 3:
+                case 2:
                     data[at:end] = self.random.choice(_WORDS)
+                case 3:
+                    data[at:at] = self.random.choice(_WORDS)
                 case 4 if at < len(data):
                     data[at] ^= 1 << self.random.randrange(8)
                 case _:
