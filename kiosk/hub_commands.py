@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from kiosk.hub_common import FILE, chosen, register_of, with_db
+from kiosk.hub_common import FILE, chosen, moment, register_of, with_db
 from kiosk.hub_members import denials, devices, revoke, staff
 from kiosk.hub_people import people, sessions
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Unpack
 
     from sync.hub.auth.register import Register, Ticket
+    from sync.hub.backup import Lacking
 
 # Everything else is imported where it is used: a command pays for what it needs only.
 
 _MINUTES = click.IntRange(1, 24 * 60)
+_MOST_NAMES = 10
 
 
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
@@ -230,10 +232,26 @@ def restore(above: Path | None, *, db: Path | None, file: Path) -> None:
             done = bring_back(chosen(above, db), file)
         except LogBusyError:
             raise click.ClickException("the hub runs; stop it first, then restore") from None
-    click.echo(f"{done.events} events are back.")
+    click.echo(f"{done.events} events are back, the last of {moment(done.received)}.")
     if done.replaced is not None:
         click.echo(f"The former database is kept as {done.replaced}.")
+    for line in _told(done.lacking):
+        click.echo(line)
     click.echo("Start the hub: kiosks offer again what it lacks.")
+
+
+def _told(lacking: Lacking | None) -> Iterator[str]:
+    """What is gone with the former database."""
+    if lacking is None:
+        yield "The former database cannot be read: what the backup lacks of it is not known."
+        return
+    if lacking.events:
+        yield f"It had {lacking.events} events of kiosks more; they come back from those."
+    if names := lacking.records:
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        yield f"It had {len(names)} records changed since, up to {moment(lacking.received)}, which"
+        yield f"no kiosk brings back: {', '.join(names[:_MOST_NAMES])}{more}."
+        yield "Staff and devices are told anew by the hub; people and sessions: import them again."
 
 
 for _command in (devices, revoke, denials, staff, people, sessions):

@@ -14,9 +14,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from kiosk.model import decode_envelope, decode_event
 from sync.hub.auth.keys import key_path, write_new
 from sync.hub.auth.register import register_path
 from sync.hub.errors import BackupError
+from sync.hub.judge import authentic
 from sync.hub.tables import SCHEMA, connect, locked
 from sync.hub.tokens import token_path
 
@@ -38,12 +42,32 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """What the former database had and the backup has not.
+
+    `events` were written by kiosks and come back from there, if they still have them; `records`
+    ("person p1") were changed at the hub, and do not. `received` is the hub's time (UTC ns) of the
+    last of both.
+    """
+
+    events: int = 0
+    records: tuple[str, ...] = ()
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
-    """What a hub was brought back to; `replaced` is where its former database is, if it had one."""
+    """What a hub was brought back to; `replaced` is where its former database is, if it had one.
+
+    `received` is the hub's time (UTC ns) of the last event that is back; `lacking` is None if the
+    former database cannot be compared.
+    """
 
     events: int
     epoch: str
     replaced: Path | None
+    received: int
+    lacking: Lacking | None
 
 
 def back_up(db: Path, file: Path, *, replace: bool = False) -> Summary:
@@ -85,6 +109,7 @@ def restore(db: Path, file: Path) -> Restored:
             with _wiped(fresh):
                 _copy(file, fresh)
                 found = _looked_over(fresh, file)
+                lacking = _lacking(db, fresh)
                 carried, epoch = _renewed(fresh)
                 _durable(fresh)
                 date = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -94,7 +119,7 @@ def restore(db: Path, file: Path) -> Restored:
                 _durable(db.parent)
         except (sqlite3.Error, OSError) as error:
             raise BackupError(f"{file} cannot be brought back: {_why(error)}") from error
-    return Restored(found.events, epoch, replaced)
+    return Restored(found.events, epoch, replaced, found.received, lacking)
 
 
 # -- making --------------------------------------------------------------------------------------
@@ -170,6 +195,7 @@ def _looked_over(path: Path, name: Path) -> Summary:
             if not 1 <= version <= SCHEMA:
                 made = "by a newer hub" if version > SCHEMA else "by no hub"
                 raise BackupError(f"{name} was made {made} (schema {version})")
+            _unchanged(reading, name)
             rooms, events = reading.execute(
                 "SELECT (SELECT count(*) FROM room), count(*) FROM event"
             ).fetchone()
@@ -177,6 +203,17 @@ def _looked_over(path: Path, name: Path) -> Summary:
             return Summary(events, rooms, int(meta["received"]), path.stat().st_size)
     except (sqlite3.DatabaseError, KeyError, ValueError) as error:
         raise BackupError(f"{name} is no backup of a hub: {error}") from error
+
+
+def _unchanged(reading: sqlite3.Connection, name: Path) -> None:
+    """Look at each event's hash: SQLite vouches for its pages, but not for what is in them."""
+    for id_, body in reading.execute("SELECT id, body FROM event"):
+        try:
+            event = decode_event(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise BackupError(f"{name} is damaged: event {id_} cannot be read") from None
+        if event.id != id_ or not authentic(body, event):
+            raise BackupError(f"{name} is damaged: event {id_} is not as it was written")
 
 
 def _note_stable(db: Path, received: int) -> None:
@@ -188,6 +225,29 @@ def _note_stable(db: Path, received: int) -> None:
 
 
 # -- bringing back -------------------------------------------------------------------------------
+
+
+def _lacking(db: Path, fresh: Path) -> Lacking | None:
+    """Compare the database that is to be replaced, as far as it can still be read."""
+    if not db.exists():
+        return Lacking()
+    events, records, received = 0, dict[str, None](), 0
+    try:
+        with contextlib.closing(_readable(db)) as reading:
+            own = reading.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
+            reading.execute("ATTACH ? AS fresh", (str(fresh),))
+            for body, envelope in reading.execute(
+                "SELECT body, envelope FROM main.event WHERE id NOT IN (SELECT id FROM fresh.event)"
+            ):
+                event = decode_event(body)
+                received = max(received, decode_envelope(envelope).received)
+                if event.device == own:
+                    records[f"{event.data.get('record')} {event.data.get('id')}"] = None
+                else:
+                    events += 1
+    except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError):
+        return None
+    return Lacking(events, tuple(records), received)
 
 
 def _renewed(path: Path) -> tuple[dict[str, bytes], str]:
@@ -232,9 +292,11 @@ def _put_back(db: Path, carried: dict[str, bytes], date: str) -> None:
     known = files["key"]
     if "key" in carried and known.exists() and known.read_bytes() != carried["key"]:
         for path in files.values():
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(path.with_name(f"{path.name}.replaced-{date}"))
-        _without_log(files["register"])
+            # With what SQLite has not yet moved into the register itself.
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    kept = path.with_name(f"{path.name}.replaced-{date}{suffix}")
+                    path.with_name(path.name + suffix).rename(kept)
     for name, body in carried.items():
         if name in files and not files[name].exists():
             if name == "register":

@@ -141,6 +141,12 @@ def test_a_backup_is_made_and_brought_back(db, tmp_path):
     assert "--replace" in told(db, "backup", file, code=1)
     told(db, "backup", file, "--replace")
     assert "former database is kept" in told(db, "restore", file)
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name,kind,code\nm1,Mia,Moss,member,4711\n")
+    told(db, "people", "import", people)
+    said = told(db, "restore", file)
+    assert "1 records changed since" in said
+    assert "person m1" in said
     assert "no backup" in told(db, "restore", tmp_path / "nothing", code=1)
     assert "no hub" in told(tmp_path / "none.db", "backup", tmp_path / "x", code=1)
 

@@ -202,3 +202,68 @@ async def test_two_kiosks_lose_and_double_nothing_over_two_restores(tmp_path):
                 assert len(held) == len(set(held)) == count
                 assert one.rows(TABLE) == two.rows(TABLE) != []
     assert count == 19
+
+
+async def test_a_restore_says_what_the_former_database_had_more(tmp_path):
+    db, file = tmp_path / "hub.db", tmp_path / "file"
+    people = [{"id": id_, "first_name": "Mia"} for id_ in ("p1", "p2")]
+    url = f"/v1/people/%s?org={ORG}&site={SITE}"
+    author = Author()
+    async with hub(db) as server, joined(server.url) as peer:
+        assert (await ask(server.url, "PUT", url % "p1", people[0], TOKEN))[0] == 200
+        await peer.push(*author.bodies(3))
+        found = back_up(db, file)
+        last = (await peer.push(*author.bodies(2)))[-1].envelope.received
+        assert (await ask(server.url, "PUT", url % "p2", people[1], TOKEN))[0] == 200
+    done = restore(db, file)
+    assert (done.events, done.received) == (4, found.received)
+    assert (done.lacking.events, done.lacking.records) == (2, ("person p2",))
+    assert done.lacking.received > last
+    again = restore(db, file)
+    assert (again.lacking.events, again.lacking.records) == (0, ())
+    elsewhere = restore(tmp_path / "other.db", file)
+    assert (elsewhere.lacking.events, elsewhere.replaced) == (0, None)
+    db.write_bytes(b"no database")
+    assert restore(db, file).lacking is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE event SET id = upper(id) WHERE place % 8 = 2",
+        "UPDATE event SET body = CAST(replace(body, 'p2', 'p3') AS BLOB) WHERE place % 8 = 2",
+    ],
+)
+async def test_a_backup_whose_events_were_changed_is_refused_though_its_pages_are_whole(
+    tmp_path, change
+):
+    db, file = tmp_path / "hub.db", tmp_path / "file"
+    async with hub(db) as server, joined(server.url) as peer:
+        await peer.push(*Author().bodies(3))
+    back_up(db, file)
+    with contextlib.closing(sqlite3.connect(file)) as one:
+        one.execute(change)
+        assert one.total_changes == 1
+        one.commit()
+    before = db.read_bytes()
+    with pytest.raises(BackupError, match="is damaged: event"):
+        restore(db, file)
+    assert db.read_bytes() == before
+
+
+async def test_another_hubs_register_is_put_aside_with_what_was_last_written_to_it(tmp_path):
+    db, other, file = tmp_path / "hub.db", tmp_path / "other" / "hub.db", tmp_path / "file"
+    other.parent.mkdir()
+    for one in (db, other):
+        hub_keys(one)
+        async with hub(one):
+            pass
+    back_up(other, file)
+    kept_open = Register(register_path(db))  # as if its process had been killed: no checkpoint
+    paired(db, "k1")
+    restore(db, file)
+    kept_open.close()
+    (aside,) = tmp_path.glob("hub.db.register.replaced-*Z")
+    with contextlib.closing(Register(aside)) as register:
+        assert list(register.roll().devices) == ["k1"]
+    assert devices(db) == {}
