@@ -163,4 +163,5 @@ def test_a_hub_backed_up_and_restored_gets_from_two_kiosks_what_it_lost(hub, tmp
         # Ids come before what a restored hub says anew of their times.
         first, second = stores
         wait_for(lambda: rows(first.path, TABLE) == rows(second.path, TABLE), "the same rows")
-        assert [row[0] for row in rows(first.path, TABLE)] == ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"]
+        there = [row[0] for row in rows(first.path, TABLE)]
+        assert there == ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"]
