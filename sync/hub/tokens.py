@@ -8,6 +8,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from sync.hub.auth.keys import write_new
 from sync.hub.errors import TokenError
 
 if TYPE_CHECKING:
@@ -82,16 +83,11 @@ def _checked(token: str, what: str) -> str:
 
 
 def _made(path: Path) -> str | None:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    """A new token, on disk whole or not at all; None if there is one."""
+    if path.exists():
         return None
     token = secrets.token_urlsafe(32)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return token
+    return token if write_new(path, token.encode() + b"\n") else None
 
 
 def _unusable(path: Path, error: Exception) -> TokenError:

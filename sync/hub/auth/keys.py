@@ -52,6 +52,8 @@ def hub_keys(db: Path) -> Keys:
     """
     path = key_path(db)
     try:
+        if path.exists():  # also on a full disk
+            return _read(path)
         made = write_new(path, secrets.token_hex(_BYTES).encode() + b"\n")
         return Keys(bytes.fromhex(made.decode())) if made else _read(path)
     except OSError as error:

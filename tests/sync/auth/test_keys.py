@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 
 import pytest
@@ -8,6 +10,7 @@ from sync.hub.auth import codes, pins
 from sync.hub.auth.keys import hub_keys, key_path
 from sync.hub.auth.register import Register, register_path
 from sync.hub.errors import RegisterError, TokenError
+from sync.hub.tokens import hub_token, token_path
 
 
 def test_every_hub_makes_a_secret_of_its_own_that_only_its_owner_can_read(tmp_path):
@@ -15,6 +18,22 @@ def test_every_hub_makes_a_secret_of_its_own_that_only_its_owner_can_read(tmp_pa
     assert one.signing != other.signing
     assert stat.S_IMODE(key_path(tmp_path / "a.db").stat().st_mode) == 0o600
     assert hub_keys(tmp_path / "a.db").signing == one.signing
+
+
+def test_a_full_disk_keeps_no_hub_from_the_secrets_it_has(tmp_path, monkeypatch):
+    db = tmp_path / "hub.db"
+    keys, token = hub_keys(db), hub_token(db, {})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        assert (hub_keys(db).secret, hub_token(db, {})) == (keys.secret, token)
+        for make in (hub_keys, lambda path: hub_token(path, {})):
+            with pytest.raises(TokenError, match="No space left"):
+                make(tmp_path / "other.db")
+    assert sorted(tmp_path.iterdir()) == [key_path(db), token_path(db)]
 
 
 def test_no_key_stands_for_another(tmp_path):

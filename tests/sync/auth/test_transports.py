@@ -341,11 +341,12 @@ async def test_the_first_kiosk_of_a_site_finds_its_staff_and_its_own_name_there(
         token = (await hub.paired())["token"]
         path = f"/v1/%s?org={ORG}&site={SITE}"
         found = {}
-        while not ("staff" in found and "devices" in found):
-            for kind, asking in (("staff", token), ("devices", token)):
-                items = (await ask(hub.url, "GET", path % kind, None, asking))[1]["items"]
-                found |= {kind: items[0]["value"]} if items else {}
-            await asyncio.sleep(0.02)  # why: the hub's writer is asked through its answers only
+        async with asyncio.timeout(10):
+            while not ("staff" in found and "devices" in found):
+                for kind in ("staff", "devices"):
+                    items = (await ask(hub.url, "GET", path % kind, None, token))[1]["items"]
+                    found |= {kind: items[0]["value"]} if items else {}
+                await asyncio.sleep(0.02)  # why: the hub's writer is asked by its answers only
         assert (found["staff"]["id"], found["staff"]["rank"]) == ("ada", 2)
         assert found["devices"]["id"] == "kiosk-1"
 
