@@ -85,6 +85,8 @@ class PlainWire:
 
     async def close(self) -> None:
         """End all of it."""
+        for lane in self._lanes:
+            lane.cancel()  # they run on while connections close, and must not ask for new ones
         if self._session.connector is not None:
             # First of all, or TLS connections would say farewell for longer than the loop lives.
             await self._session.connector.close(abort_ssl=True)
