@@ -86,7 +86,8 @@ class Keeper:
         self._backup = config.templates.backup
         self._cache: SensorCache | None = None
         self._loader: RosterLoader | None = None
-        if self._templates is not None and self._backup and config.templates.roster_cache:
+        cached = self._backup and config.templates.roster_cache and config.sensor.port
+        if self._templates is not None and cached:
             self._cache = SensorCache(store, clock, self._table, self._templates)
             self._loader = RosterLoader(self._change_one, quiet)
         self._control = ControlServer(config.directory / SOCKET, store, self)
