@@ -170,16 +170,29 @@ def pair(
     """Print a one-time code to type on a kiosk: kiosk pair URL CODE."""
     db = chosen(above, db)
     with one_line(), register_of(db) as register:
-        from kiosk.ownhub import noted_beside  # noqa: PLC0415
         from sync.hub.auth.register import Ticket  # noqa: PLC0415
 
         org, site = org or register.setting("org"), site or register.setting("site")
         code = _offered(db, register, Ticket(org, site, name), minutes)
-        url = url.rstrip("/") or register.setting("url") or noted_beside(db) or ""
+        url = url.rstrip("/") or register.setting("url") or _seen_from_outside(db)
     click.echo(f"Code: {code}   (good once, for {minutes} minutes)")
     click.echo(f"On the kiosk: kiosk pair {url or 'URL'} {code}")
     if url:
         _draw(url, code)
+
+
+def _seen_from_outside(db: Path) -> str:
+    """Where the hub says it listens, unless that is "everywhere", which is no address."""
+    from ipaddress import ip_address  # noqa: PLC0415
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    from kiosk.ownhub import noted_beside  # noqa: PLC0415
+
+    url = noted_beside(db) or ""
+    try:
+        return "" if ip_address(urlsplit(url).hostname or "").is_unspecified else url
+    except ValueError:
+        return url
 
 
 def _offered(db: Path, register: Register, ticket: Ticket, minutes: int) -> str:

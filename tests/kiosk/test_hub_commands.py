@@ -12,7 +12,7 @@ from kiosk.pairing import invitation, read_invitation
 from sync.hub.auth import pins
 from sync.hub.auth.keys import hub_keys, key_path
 from sync.hub.auth.register import register_path
-from sync.hub.tokens import token_path
+from sync.hub.tokens import token_path, url_path
 from tests.sync.auth.rig import stage
 from tests.sync.rig import ORG, SITE
 
@@ -149,6 +149,22 @@ def test_a_backup_is_made_and_brought_back(db, tmp_path):
     assert "person m1" in said
     assert "no backup" in told(db, "restore", tmp_path / "nothing", code=1)
     assert "no hub" in told(tmp_path / "none.db", "backup", tmp_path / "x", code=1)
+
+
+@pytest.mark.parametrize(
+    ("noted", "told_as"),
+    [
+        ("http://127.0.0.1:8765", "http://127.0.0.1:8765"),
+        ("https://0.0.0.0:443", "URL"),
+        ("https://[::]:443", "URL"),
+        ("https://hub.example.org", "https://hub.example.org"),
+        ("", "URL"),
+    ],
+)
+def test_an_address_that_means_everywhere_is_told_to_no_kiosk(db, noted, told_as):
+    initialised(db)
+    url_path(db).write_text(noted)
+    assert f"kiosk pair {told_as} " in told(db, "pair")
 
 
 def test_people_and_sessions_reach_a_hub_that_does_not_run(db, tmp_path):

@@ -30,6 +30,13 @@ async def following(example, url, climb=60.0, token=TOKEN):
     seen = []
     viewer = example.Viewer(url, token, ORG, SITE, ROOM, seen.append, climb)
     viewer.people = lambda: [event["person"] for event in seen]
+    viewer.sent, take = [], viewer.take
+
+    def taken(message):
+        viewer.sent += [item["event"]["person"] for item in message.get("items", ())]
+        return take(message)
+
+    viewer.take = taken
     task = spawn(viewer.follow(), "viewer")
     try:
         yield viewer
@@ -60,6 +67,7 @@ async def test_it_follows_a_room_and_goes_on_from_its_cursor_after_a_cut(example
         await until(lambda: len(viewer.people()) == 6)
     assert viewer.people() == [f"p{n}" for n in range(1, 7)]
     assert viewer.cursor["offset"] == 6
+    assert viewer.sent == viewer.people()  # nothing was sent a second time
 
 
 async def test_it_polls_where_no_websocket_gets_through_and_climbs_back(example, tmp_path):
