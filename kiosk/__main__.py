@@ -16,6 +16,7 @@ from kiosk.config import DIRS, Config, load, make_folder
 from kiosk.hub_commands import hub
 from kiosk.outbox_commands import export, import_events, reset, sign_in
 from kiosk.pair_command import pair, unpair
+from kiosk.review_commands import override, review, session
 from kiosk.terminal import CONFIG, LazyGroup, one_line
 
 # Everything else is imported where it is used: a command pays for what it needs only.
@@ -104,15 +105,13 @@ def emulator(context: click.Context) -> None:
 
 main.add_command(LazyGroup("consent", "kiosk.consent_commands", "Consent to kept fingerprints."))
 main.add_command(hub)
-for _command in (export, import_events, reset, sign_in):
+for _command in (export, import_events, reset, sign_in, review, session, override):
     main.add_command(_command)
 main.add_command(pair)
 main.add_command(unpair)
 main.add_command(
     LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
 )
-
-
 @main.group()
 def people() -> None:
     """The people this site knows."""

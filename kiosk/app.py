@@ -15,6 +15,7 @@ from PySide6.QtCore import Qt
 from qasync import QEventLoop
 
 from drivers.badge import BadgeParser
+from kiosk.attention import Attention
 from kiosk.badges import badge_key
 from kiosk.clock import HubClock
 from kiosk.config import HUB_URL_FILE
@@ -85,6 +86,7 @@ class App:
         self.client: SyncClient | None = None
         self._renewer: Renewer | None = None
         self._loop = asyncio.get_running_loop()
+        self._attention = Attention(self.store, self._to_review)
         self._keeper: Keeper | None = None
         self._brought: frozenset[str] | None = None
         self._fallback: asyncio.TimerHandle | None = None
@@ -121,6 +123,7 @@ class App:
             self._renewer.stop()
         if self.hub is not None:
             self.hub.stop()
+        self._attention.stop()
         if self.shell is not None:
             self.shell.close()
         self.desk.stop()
@@ -130,7 +133,12 @@ class App:
         if self.client is not None or self._fallback is None:
             return
         self._fallback.cancel()
-        for start in (self._start_badges, self._start_reader, self._start_line):
+        for start in (
+            self._start_badges,
+            self._start_reader,
+            self._start_line,
+            self._attention.start,
+        ):
             try:
                 start()
             except Exception:  # noqa: BLE001  a part that cannot start must not keep out the next
@@ -195,6 +203,9 @@ class App:
         self.store.on_commit(lambda _: self._wake())
 
     # -- from other threads ------------------------------------------------------------------------
+
+    def _to_review(self, waiting: int) -> None:
+        self._soon(self.desk.review_changed, waiting)
 
     def _from_reader(self, event: ReaderEvent) -> None:
         self._soon(self.desk.sensor_event, event)

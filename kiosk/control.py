@@ -24,6 +24,7 @@ import msgspec
 
 from drivers.enrolment import Step
 from drivers.errors import SensorError
+from kiosk import rulings
 from kiosk.consent import READER_ONLY, record_consent
 from kiosk.errors import KioskError
 from kiosk.survey import summary
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 SOCKET = "kiosk.sock"
-_LONGEST = 4096  # bytes of one line
+_LONGEST = 4096  # bytes of one line of a request
+_LONGEST_REPLY = 1 << 20
 _LOOK = 0.2
 _SPOKEN = 5.0  # seconds for a whole request
 _MOST = 8  # connections at once
@@ -48,14 +50,28 @@ class ControlError(KioskError):
     """The running kiosk could not do it, or cannot be asked."""
 
 
-Order = Literal["enrol", "withdraw", "revoke", "info", "adopt", "wipe", "reprovision"]
+Order = Literal[
+    "enrol",
+    "withdraw",
+    "revoke",
+    "info",
+    "adopt",
+    "wipe",
+    "reprovision",
+    "review",
+    "resolve",
+    "close",
+    "reopen",
+    "override",
+]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a command wants.
 
     `consent` is the answer just given, None if it was not asked for; `text` what was asked, and
-    `guardian` who answered for a child.
+    `guardian` who answered for a child. Of rulings: `item` names a review item, `staff` who
+    decides.
     """
 
     do: Order
@@ -65,6 +81,10 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guardian: str = ""
     language: str = "en"
     reason: str = ""
+    session: str = ""
+    item: str = ""
+    status: str = ""
+    staff: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -190,6 +210,8 @@ class ControlServer:
         match request.do:
             case "enrol" | "withdraw" | "revoke":
                 return Reply(said=tuple(self._for_somebody(request, connection)))
+            case "review" | "resolve" | "close" | "reopen" | "override":
+                return Reply(said=tuple(ruled(self._store, request, time.time_ns())))
             case _:
                 return self._for_the_sensor(request.do)
 
@@ -251,6 +273,24 @@ class ControlServer:
         return ["Destroyed here; every other kiosk does the same as soon as it hears of it."]
 
 
+def ruled(store: Store, request: Request, now: int) -> list[str]:
+    """Do what staff ask for of attendance; `now` is UTC ns. Raises `RulingError`."""
+    by = rulings.staff(request.staff or "owner")
+    match request.do:
+        case "review" if request.item:
+            return rulings.shown(store, request.item)
+        case "review":
+            return rulings.listed(store)
+        case "resolve":
+            return rulings.resolve(store, request.item, by)
+        case "close":
+            return rulings.close(store, request.session, by, now)
+        case "reopen":
+            return rulings.reopen(store, request.session, by, now)
+    about = (request.person, request.status, request.session, request.reason)
+    return rulings.override(store, *about, by, now)
+
+
 def ask(path: Path, request: Request, told: Callable[[Step], None] = lambda _: None) -> Reply:
     """Have the running kiosk do it. Raises `ControlError` with what it says instead."""
     try:
@@ -268,7 +308,7 @@ def ask(path: Path, request: Request, told: Callable[[Step], None] = lambda _: N
 
 def _read_replies(connection: socket.socket, told: Callable[[Step], None]) -> Reply:
     with connection.makefile("rb") as lines:
-        while line := lines.readline(_LONGEST):
+        while line := lines.readline(_LONGEST_REPLY):
             reply = msgspec.json.decode(line, type=Reply)
             if reply.error:
                 raise ControlError(reply.error)

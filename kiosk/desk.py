@@ -179,6 +179,12 @@ class Desk:
         self._face.link = status
         self._face.publish()
 
+    def review_changed(self, waiting: int) -> None:
+        """Take how many review items wait for somebody, those that the hub keeps apart included."""
+        if waiting != self._face.review:
+            self._face.review = waiting
+            self._face.publish()
+
     def sensor_event(self, event: events.ReaderEvent) -> None:
         """Take what the reader tells, on the desk's own loop."""
         match event:

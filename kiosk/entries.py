@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -12,29 +13,66 @@ from kiosk.model import ROW_KINDS, Entry, decode_envelope, decode_event
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _JSON = msgspec.json.Encoder()
 
 
-def entries_of(db: sqlite3.Connection, session: str, people: list[str]) -> dict[str, list[Entry]]:
-    """What rows of one session are folded from, each in the order it was written here."""
+DECIDING = "kind IN ('resolve', 'retract', 'session_closed', 'session_reopened')"
+_DECIDING = f"""
+SELECT e.id, e.body, coalesce(s.low, e.low), coalesce(s.high, e.high), s.envelope
+FROM event e LEFT JOIN stamp s ON s.seq = e.seq WHERE e.{DECIDING} AND s.quarantined IS NULL
+"""  # noqa: S608  no value of anybody's is in it
+_NOBODY: Mapping[str, str] = MappingProxyType({})
+
+
+def entries_of(
+    db: sqlite3.Connection,
+    session: str,
+    people: list[str],
+    aliases: Mapping[str, str] = _NOBODY,
+) -> dict[str, list[Entry]]:
+    """What rows of one session are folded from, each in the order it was written here.
+
+    With them are the entries of those who, by `aliases`, are one of these people now.
+    """
+    wanted = people
+    if aliases:
+        these = set(people)
+        wanted = people + [alias for alias, person in aliases.items() if person in these]
     found = db.execute(
         "SELECT id, person, kind, body, low, high, envelope FROM entry WHERE session = ?"
         " AND person IN (SELECT value FROM json_each(?)) AND quarantined IS NULL ORDER BY seq",
-        (session, _JSON.encode(people).decode()),
+        (session, _JSON.encode(wanted).decode()),
     )
     rows: dict[str, list[Entry]] = {person: [] for person in people}
     for id_, person, kind, body, low, high, envelope in found:
         if kind in ROW_KINDS:
-            try:
-                stamp = decode_envelope(envelope) if envelope else None
-                rows[person].append(Entry(decode_event(body), low, high, stamp))
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                _say_unreadable(id_)
+            entry = _entry(id_, body, low, high, envelope)
+            if entry is not None:
+                rows[aliases.get(person, person)].append(entry)
     return rows
+
+
+def decisions_of(db: sqlite3.Connection, session: str | None = None) -> list[Entry]:
+    """Closings, reopenings, undos and acknowledgements that count, of one session or of all."""
+    if session is None:
+        found = db.execute(_DECIDING)
+    else:
+        found = db.execute(f"{_DECIDING} AND e.session = ?", (session,))
+    entries = (_entry(*row) for row in found)
+    return [entry for entry in entries if entry is not None]
+
+
+def _entry(id_: str, body: bytes, low: int, high: int, envelope: bytes | None) -> Entry | None:
+    try:
+        stamp = decode_envelope(envelope) if envelope else None
+        return Entry(decode_event(body), low, high, stamp)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        _say_unreadable(id_)
+        return None
 
 
 @functools.lru_cache(maxsize=1024)

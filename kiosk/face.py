@@ -54,6 +54,7 @@ class Face:
         self.sensor = SensorStatus()
         self.link = LinkStatus()
         self.notices = 0
+        self.review: int | None = None
         self.state = DeskState(organisation=settings.organisation)
         self._settings = settings
         self._clock = clock
@@ -133,7 +134,9 @@ class Face:
     def _with_notices(self, down: int) -> LinkStatus:
         """The line's status, with what else needs a human; trouble with the line goes first."""
         link = self.link
-        attention = link.attention + link.quarantined + self.notices + down
+        # What the hub keeps apart is among the review items, once those have been counted.
+        apart = link.quarantined if self.review is None else self.review
+        attention = link.attention + apart + self.notices + down
         calm = (LinkState.ONLINE, LinkState.SYNCING)
         state = LinkState.ATTENTION if attention and link.state in calm else link.state
         return replace(link, attention=attention, state=state)

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -18,12 +18,9 @@ import msgspec
 from kiosk import pruning
 from kiosk.adoption import adopt_place, adopt_small
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
-from kiosk.entries import by_session, entries_of
+from kiosk.folding import Folding, Touched
 from kiosk.incarnation import begun
 from kiosk.model import (
-    EVIDENCE,
-    ROW_KINDS,
-    Attendance,
     Change,
     Envelope,
     Event,
@@ -37,9 +34,9 @@ from kiosk.model import (
     site_room,
     uuid7,
 )
-from kiosk.stamps import INT64, Known, Row, code_of, fit, matters, quarantine, sound, stamp_row
+from kiosk.record_kinds import JUDGED_BY, RECORDS, record_of, understood
+from kiosk.stamps import INT64, Known, Row, code_of, matters, quarantine, sound, stamp_row
 from kiosk.storefile import is_of_the_disk
-from sync import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,33 +48,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _JSON = msgspec.json.Encoder(order="deterministic")
-_ATTENDANCE = msgspec.json.Decoder(Attendance)
-_PERSON = msgspec.json.Decoder(Person)
-_SESSION = msgspec.json.Decoder(Session)
+FOLDED = "folded"  # the note that tells by which rules the rows were folded
+_RULES = "1"  # to be another whenever the same events come to other rows
 _STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
 # Rows that newly stamped events may change: see `matters`, of which this is the set-based form.
 _TOUCHED = """
-SELECT DISTINCT e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
-WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND e.person IS NOT NULL AND (
-    e.kind IN ('override', 'retract') OR e.kind IN ('check_in', 'check_out', 'visitor')
+SELECT DISTINCT e.kind, e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
+WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND (
+    e.kind IN ('override', 'retract', 'session_closed', 'session_reopened')
+    OR e.kind IN ('check_in', 'check_out', 'visitor')
     AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL
         OR instr(s.envelope, CAST('"code":' AS BLOB))))
 """
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
-
-
-@dataclass(slots=True)
-class Touched:
-    """What a transaction altered so far; becomes a `Change` once it is committed."""
-
-    keys: dict[tuple[str, str], None] = field(default_factory=dict)
-    rows: list[Attendance] = field(default_factory=list)
-    people: list[Person] = field(default_factory=list)
-    sessions: dict[str, Session] = field(default_factory=dict)
-
-    def change(self) -> Change:
-        return Change(tuple(self.rows), tuple(self.people), tuple(self.sessions.values()))
 
 
 class Ledger:
@@ -103,14 +87,11 @@ class Ledger:
         self._kseq: int = last[0] if last else 0
         self._head = decode_event(last[1]).hash if last else ""
         self._go_on_behind_pruned()
-        self._pruned = bool(
-            connection.execute("SELECT EXISTS (SELECT 1 FROM pruned)").fetchone()[0]
-        )
         anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
         self._anchor = next((Anchor(*row) for row in anchors), None)
         self._floor: int = connection.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
-        records = connection.execute("SELECT value FROM directory WHERE record = 'session'")
-        self._sessions = {s.id: s for s in (_SESSION.decode(row[0]) for row in records)}
+        self._folding = Folding(connection)
+        self._fold_anew()
 
     def transact(self, work: Callable[[Touched], T]) -> tuple[T, Change]:
         """Run `work` and the refold of what it touched as one transaction.
@@ -121,14 +102,16 @@ class Ledger:
         before = self.identity, self._kseq, self._head, self._anchor
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self._folding.renew()
             result = work(touched)
-            self._refold(touched)
+            self._folding.refold(touched)
             self._db.execute("COMMIT")
         except BaseException:
+            self._folding.rolled_back()
             self.identity, self._kseq, self._head, self._anchor = before
             self._roll_back()
             raise
-        self._sessions.update(touched.sessions)
+        self._folding.committed()
         return result, touched.change()
 
     def _roll_back(self) -> None:
@@ -159,7 +142,7 @@ class Ledger:
                 session=draft.session,
                 person=draft.person,
                 by=draft.by,
-                saw=self._saw(draft) if draft.saw is None else draft.saw,
+                saw=self._folding.saw(draft) if draft.saw is None else draft.saw,
                 data=draft.data,
                 # Once this boot has an anchor, that says it better.
                 floor=0 if self._anchor else self._floor,
@@ -170,16 +153,6 @@ class Ledger:
         seq = self._insert(event, encode_event(event), None, touched)
         self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
         return event
-
-    def _saw(self, draft: Draft) -> tuple[str, ...]:
-        if draft.session is None or draft.person is None or draft.kind not in ROW_KINDS:
-            return ()
-        if draft.kind in EVIDENCE:
-            row = self._row(draft.session, draft.person)
-            return merge.saw_for_scan(row) if row else ()
-        here = entries_of(self._db, draft.session, [draft.person])[draft.person]
-        gone = pruning.ids_of(self._db, draft.session, draft.person)
-        return tuple(dict.fromkeys((*gone, *merge.saw_for_decision(here))))
 
     def _insert(
         self,
@@ -216,19 +189,17 @@ class Ledger:
         return seq
 
     def _note_effects(self, event: Event, envelope: Envelope | None, touched: Touched) -> None:
-        if event.kind in ROW_KINDS and event.session and event.person:
-            touched.keys[event.session, event.person] = None
-        elif event.kind in (Kind.DIRECTORY, Kind.SESSION_OPENED) and not quarantine(envelope):
+        touched.note(event.kind, event.session, event.person)
+        touched.review |= quarantine(envelope) is not None
+        if event.kind in RECORDS and not quarantine(envelope):
             self._take_record(event, touched)
 
     def _take_record(self, event: Event, touched: Touched) -> None:
         """Keep a directory record if it is newer than what is known; a bad one is logged."""
-        data = event.data
-        if event.kind == Kind.SESSION_OPENED:
-            data = {"record": "session", "id": event.session, "rev": 0, "value": event.data}
         try:
-            record, id_, rev = str(data["record"]), str(data["id"]), int(data["rev"])
-            self._keep_record(record, id_, rev, event.id, _JSON.encode(data["value"]), touched)
+            record, id_, rev, value = record_of(event)
+            encoded = _JSON.encode(value)
+            self._keep_record(record, id_, rev, event.id, encoded, touched)
         except (KeyError, TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             _LOG.warning("directory event %s is not understood: %s", event.id, error)
 
@@ -236,56 +207,36 @@ class Ledger:
         self, record: str, id_: str, rev: int, event: str, value: bytes, touched: Touched
     ) -> None:
         """Keep it if it is newer; raises `msgspec.MsgspecError` or `ValueError` for a bad one."""
-        person = _PERSON.decode(value) if record == "person" else None
-        session = _SESSION.decode(value) if record == "session" else None
-        if session and not fit(session.starts, session.ends, session.late_at or 0):
-            raise ValueError("times that no calendar has")
+        said = understood(record, value)
         newer = self._db.execute(
             "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
             " SET rev = excluded.rev, event = excluded.event, value = excluded.value"
             " WHERE (excluded.rev, excluded.event) > (rev, event)",
             (record, id_, rev, event, value),
         ).rowcount
-        if newer and person:
-            touched.people.append(person)
-        if newer and session:
-            touched.sessions[session.id] = session
-            touched.keys.update(dict.fromkeys(self._keys_of(session.id)))
+        if not newer:
+            return
+        touched.records.update({record} & JUDGED_BY)
+        if isinstance(said, Person):
+            touched.people.append(said)
+        if isinstance(said, Session):
+            touched.sessions[said.id] = said
 
-    def _keys_of(self, session: str) -> list[tuple[str, str]]:
-        rows = self._db.execute("SELECT person FROM attendance WHERE session = ?", (session,))
-        return [(session, row[0]) for row in rows]
+    def _fold_anew(self) -> None:
+        """Fold all that an earlier version folded by other rules, or did not understand."""
+        kept = self._db.execute("SELECT value FROM meta WHERE key = ?", (FOLDED,)).fetchone()
+        if kept == (_RULES,):
+            return
 
-    def _refold(self, touched: Touched) -> None:
-        folded = []
-        for session, people in by_session(touched.keys).items():
-            known = touched.sessions.get(session) or self._sessions.get(session)
-            if self._pruned:
-                still = pruning.frozen(self._db, session, people)
-                people = [person for person in people if person not in still]  # noqa: PLW2901
-            for person, entries in entries_of(self._db, session, people).items():
-                row = merge.fold_row(known, person, entries, session)
-                touched.rows.append(row)
-                arrival, departure = row.arrival, row.departure
-                folded.append(
-                    (
-                        session,
-                        person,
-                        row.status,
-                        row.presence,
-                        _kept(arrival),
-                        _kept(departure),
-                        _JSON.encode(row),
-                    )
-                )
-        put = "INSERT OR REPLACE INTO attendance VALUES (?, ?, ?, ?, ?, ?, ?)"
-        self._db.executemany(put, folded)
+        def work(touched: Touched) -> None:
+            old = self._db.execute("SELECT body FROM event WHERE kind IN ('merged', 'visitor')")
+            for (body,) in old.fetchall():
+                with contextlib.suppress(msgspec.MsgspecError):
+                    self._take_record(decode_event(body), touched)
+            self._folding.fold_everything()
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (FOLDED, _RULES))
 
-    def _row(self, session: str, person: str) -> Attendance | None:
-        found = self._db.execute(
-            "SELECT body FROM attendance WHERE session = ? AND person = ?", (session, person)
-        ).fetchone()
-        return _ATTENDANCE.decode(found[0]) if found else None
+        self.transact(work)
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
         """Take a batch of verdicts with few statements: a long outage ends in many."""
@@ -301,8 +252,9 @@ class Ledger:
             if verdict.envelope is not None and seq not in before
         ]
         self._db.executemany("INSERT INTO stamp VALUES (?, ?, ?, ?, ?)", plain)
-        for session, person in self._db.execute(_TOUCHED, span) if plain else ():
-            touched.keys[session, person] = None
+        touched.review |= any(row[4] is not None for row in plain)
+        for kind, session, person in self._db.execute(_TOUCHED, span) if plain else ():
+            touched.note(kind, session, person)
         done = {row[0] for row in plain}
         rest = {verdict.id: verdict for seq, verdict in final.items() if seq not in done}
         judged = [(event, rest[event.id]) for event in self._known(list(rest))]
@@ -340,8 +292,9 @@ class Ledger:
             if row[3:] == (event.envelope, event.quarantined):
                 continue
             rows.append(row)
-            if event.session and event.person and matters(event, row):
-                touched.keys[event.session, event.person] = None
+            touched.review |= row[4] != event.quarantined
+            if matters(event, row):
+                touched.note(event.kind, event.session, event.person)
         self._db.executemany(_STAMP, rows)
 
     def apply(
@@ -363,21 +316,21 @@ class Ledger:
         self, items: Sequence[tuple[bytes, Envelope]], touched: Touched
     ) -> Exception | None:
         """Take all of these and fold their rows, or none: then why not, if not for the disk."""
-        part = Touched(sessions=dict(touched.sessions))
+        part = Touched()
+        self._folding.renew()
         self._db.execute("SAVEPOINT items")
         try:
             self._unite(items, part)
-            self._refold(part)
+            self._folding.refold(part)
         except Exception as error:
+            self._folding.rolled_back()
             if is_of_the_disk(error):
                 raise
             self._db.execute("ROLLBACK TO items")
             self._db.execute("RELEASE items")
             return error
         self._db.execute("RELEASE items")
-        touched.rows += part.rows
-        touched.people += part.people
-        touched.sessions |= part.sessions
+        touched.add(part)
         return None
 
     def _unite(self, items: Sequence[tuple[bytes, Envelope]], touched: Touched) -> None:
@@ -448,9 +401,11 @@ class Ledger:
 
     def prune(self, safe: pruning.Safe, before: int) -> int:
         """See `kiosk.pruning.prune`; the end of the own chain is kept, whatever goes."""
-        gone = pruning.prune(self._db, self.identity.org, self._sessions.values(), safe, before)
+        gone = pruning.prune(
+            self._db, self.identity.org, list(self._folding.sessions.values()), safe, before
+        )
         if gone:
-            self._pruned = True
+            self._folding.pruned()
             end = msgspec.json.encode([self.identity.incarnation, self._kseq, self._head]).decode()
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (pruning.CHAIN, end))
         return gone
@@ -489,8 +444,3 @@ class Ledger:
             "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?)",
             (anchor.boot, anchor.ticks, anchor.hub, anchor.round_trip),
         )
-
-
-def _kept(interval: tuple[int, int] | None) -> int | None:
-    """Its beginning, if a column can hold it: a decision's times are whatever its author sent."""
-    return interval[0] if interval and fit(interval[0]) else None

@@ -548,10 +548,15 @@ class Change:
     """What one committed transaction altered, announced after the commit.
 
     `rows` are the attendance rows as they now stand; `people` and `sessions` the directory
-    records that were new or changed; `held` the outbox's length after it.
+    records that were new or changed; `held` the outbox's length after it. `states` are sessions
+    that were closed or reopened or got another limit. A change of many rows comes as several.
+    `review` tells that review items may have come or gone, `merged` that persons became one.
     """
 
     rows: tuple[Attendance, ...] = ()
     people: tuple[Person, ...] = ()
     sessions: tuple[Session, ...] = ()
     held: int | None = None
+    states: tuple[SessionState, ...] = ()
+    review: bool = False
+    merged: bool = False

@@ -31,11 +31,14 @@ class Roll:
         self._clock = clock
         self._known: dict[str, Session] = {}
         self._rows: dict[str, Attendance] = {}
+        self._merged: dict[str, str] = {}
+        self._open_still = True
 
     def load(self) -> None:
         """Read the directory and open the session that is due."""
         self.people = {person.id: person for person in self._store.people()}
         self._known = {session.id: session for session in self._store.sessions()}
+        self._merged = self._store.merged()
         self._open(self._due())
 
     def reconsider(self) -> bool:
@@ -47,6 +50,11 @@ class Roll:
         """Take over what was committed: the rows it touched, and whether the session changed."""
         self.people.update({person.id: person for person in change.people})
         self._known.update({session.id: session for session in change.sessions})
+        if change.merged:
+            self._merged = self._store.merged()
+        for state in change.states:
+            if state.session == self.session.id:
+                self._open_still = state.is_open
         mine = [row for row in change.rows if row.session == self.session.id]
         self._rows.update({row.person: row for row in mine})
         touched = [row.person for row in mine] + [person.id for person in change.people]
@@ -59,7 +67,7 @@ class Roll:
 
     def row(self, person: str) -> Attendance | None:
         """Somebody's row of the open session, if they have one."""
-        return self._rows.get(person)
+        return self._rows.get(self._merged.get(person, person))
 
     def with_code(self, code: str) -> Person | None:
         """The one person who has this code."""
@@ -90,7 +98,7 @@ class Roll:
         tally = dict.fromkeys(Status, 0)
         for person in self._everybody():
             row = self._rows.get(person)
-            tally[row.status if row else Status.EXPECTED] += 1
+            tally[row.status if row else self._otherwise()] += 1
         return Counts(
             present=tally[Status.PRESENT] + tally[Status.LATE],
             late=tally[Status.LATE],
@@ -100,11 +108,17 @@ class Roll:
         )
 
     def _everybody(self) -> dict[str, None]:
-        return dict.fromkeys([*self.expected(), *self._rows])
+        there = [person for person in self._rows if person not in self._merged]
+        return dict.fromkeys([*self.expected(), *there])
 
     def _line(self, person: str) -> RosterRow:
         known = self.people.get(person) or Person(person, "?")
-        return RosterRow(known, self._rows.get(person) or Attendance(self.session.id, person))
+        row = self._rows.get(person)
+        return RosterRow(known, row or Attendance(self.session.id, person, self._otherwise()))
+
+    def _otherwise(self) -> Status:
+        """What is shown of somebody of whom there is nothing."""
+        return Status.EXPECTED if self._open_still else Status.ABSENT
 
     def _due(self) -> Session:
         return rules.open_session(self._site, self._known.values(), self._clock.wall())
@@ -112,9 +126,10 @@ class Roll:
     def _open(self, session: Session) -> bool:
         try:
             rows = self._store.attendance(session.id)
+            still = self._store.session_state(session.id).is_open
         except (StoreError, sqlite3.Error) as error:
             _LOG.error("the session that is due cannot be opened yet: %s", error)
             return False
-        self.session = session
+        self.session, self._open_still = session, still
         self._rows = {row.person: row for row in rows}
         return True

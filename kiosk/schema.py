@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SET = "kiosk"
 # Every migration ever released, oldest first; a database that names others is from the future.
-NAMES = ("0001_first_tables", "0002_carried_and_pruned")
+NAMES = ("0001_first_tables", "0002_carried_and_pruned", "0003_decisions_and_review")
 
 _FIRST_TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -124,7 +124,20 @@ CREATE TABLE pruned (
     session TEXT NOT NULL, person TEXT NOT NULL, ids TEXT NOT NULL, PRIMARY KEY (session, person)
 ) WITHOUT ROWID;
 """
-_SCRIPTS = {NAMES[0]: _FIRST_TABLES, NAMES[1]: _CARRIED_AND_PRUNED}
+
+_DECISIONS_AND_REVIEW = """
+-- Closings, reopenings, undos and acknowledgements: few, and looked for by themselves.
+CREATE INDEX event_deciding ON event (session, kind)
+WHERE kind IN ('resolve', 'retract', 'session_closed', 'session_reopened');
+
+-- What the fold wants known of a row, as JSON; most rows have nothing.
+CREATE TABLE review (
+    session TEXT NOT NULL, person TEXT NOT NULL, items BLOB NOT NULL, PRIMARY KEY (session, person)
+) WITHOUT ROWID;
+"""
+_SCRIPTS = dict(
+    zip(NAMES, (_FIRST_TABLES, _CARRIED_AND_PRUNED, _DECISIONS_AND_REVIEW), strict=True)
+)
 
 _NAMED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 

@@ -6,13 +6,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from kiosk.model import EVIDENCE, ROW_KINDS, Envelope, encode_envelope
+from kiosk.model import EVIDENCE, ROW_KINDS, Envelope, Kind, encode_envelope
 
 if TYPE_CHECKING:
     from kiosk.records import Settled
 
 _LOG = logging.getLogger(__name__)
 Row: TypeAlias = tuple[int, int, int, bytes | None, str | None]
+_DECISIONS = ROW_KINDS | {Kind.RESOLVE, Kind.SESSION_CLOSED, Kind.SESSION_REOPENED}
 _CODE = b'"code":'  # an encoded envelope has it only if there is something to say
 INT64 = (1 << 63) - 1  # the largest integer that SQLite keeps
 
@@ -46,9 +47,9 @@ def sound(verdict: Settled) -> Settled:
 
 
 def matters(event: Known, row: Row) -> bool:
-    """Whether this word of the hub may change the event's row of attendance."""
+    """Whether this word of the hub may change the event's row of attendance, or others by it."""
     if event.kind not in EVIDENCE:
-        return event.kind in ROW_KINDS  # a decision may have got another rank
+        return event.kind in _DECISIONS  # it may have got another rank
     # A scan that the hub accepts and times just as this kiosk did tells the fold nothing new.
     same = row[1:3] == (event.low, event.high) and row[4] is None and not remarked(row[3])
     return not (same and event.envelope is None and event.quarantined is None)

@@ -20,11 +20,12 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from kiosk import pruning
+from kiosk import pruning, review
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
 from kiosk.entries import entries_of, readable
-from kiosk.ledger import Ledger, Touched
+from kiosk.folding import Book, slices, state_of
+from kiosk.ledger import Ledger
 from kiosk.model import (
     Attendance,
     Change,
@@ -32,11 +33,15 @@ from kiosk.model import (
     Event,
     Kind,
     Person,
+    ReviewItem,
     Session,
+    SessionState,
+    Status,
     decode_event,
     session_room,
     site_room,
 )
+from kiosk.record_kinds import ATTENDANCE, PERSON, SESSION
 from kiosk.records import Carried, Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     Identity,
@@ -59,7 +64,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from kiosk.folding import Touched
     from kiosk.pruning import Safe
+    from sync.merge import Names
 
 __all__ = [
     "Carried",
@@ -83,9 +90,6 @@ __all__ = [
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-_ATTENDANCE = msgspec.json.Decoder(Attendance)
-_PERSON = msgspec.json.Decoder(Person)
-_SESSION = msgspec.json.Decoder(Session)
 
 # Local facts overtake whatever the hub sends: somebody is standing at the door.
 _LOCAL, _REMOTE, _STOP = 0, 1, 2
@@ -349,7 +353,7 @@ class Store:
     def people(self) -> list[Person]:
         """Every person of the directory, active or not."""
         rows = self._read("SELECT value FROM directory WHERE record = 'person'")
-        return readable(rows, _PERSON)
+        return readable(rows, PERSON)
 
     def sessions(self) -> list[Session]:
         """Every session of the directory."""
@@ -357,14 +361,37 @@ class Store:
         version, (read_at, found) = self._sessions_version, self._sessions
         if read_at != version:
             rows = self._read("SELECT value FROM directory WHERE record = 'session'")
-            found = [_SESSION.decode(row[0]) for row in rows]
+            found = [SESSION.decode(row[0]) for row in rows]
             self._sessions = version, found
         return list(found)
 
     def attendance(self, session: str) -> list[Attendance]:
-        """The folded rows of one session, in no order."""
-        rows = self._read("SELECT body FROM attendance WHERE session = ?", (session,))
-        return readable(rows, _ATTENDANCE)
+        """The folded rows of one session, in no order.
+
+        If it is closed, those who were expected and of whom there is nothing are among them.
+        """
+        query = "SELECT body FROM attendance WHERE session = ?"
+        rows = readable(self._read(query, (session,)), ATTENDANCE)
+        if self.session_state(session).is_open:
+            return rows
+        missing = Book(self._reader()).missing(session)
+        return rows + [Attendance(session, person, Status.ABSENT) for person in missing]
+
+    def session_state(self, session: str) -> SessionState:
+        """Whether a session is open, and its limits by the policy in force."""
+        return state_of(self._reader(), session)
+
+    def merged(self) -> dict[str, str]:
+        """Who each merged person is now."""
+        return dict(Book(self._reader()).aliases)
+
+    def review_items(self) -> list[ReviewItem]:
+        """What staff have not settled or acknowledged yet, in order of id."""
+        return [item for item in review.items(self._reader()) if item.waits]
+
+    def names(self) -> Names:
+        """What the ids in review items are called, for `sync.merge.explain`."""
+        return review.names(self._reader())
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""
@@ -382,7 +409,9 @@ class Store:
 
     def row_events(self, session: str, person: str) -> list[Event]:
         """Every event of one row, in the order they were written here."""
-        return [e.event for e in entries_of(self._reader(), session, [person])[person]]
+        aliases = Book(self._reader()).aliases
+        who = aliases.get(person, person)
+        return [e.event for e in entries_of(self._reader(), session, [who], aliases)[who]]
 
     def personal_events(self, person: str, kind: Kind) -> list[Event]:
         """A person's events of one kind that belong to no session, in the order written here."""
@@ -470,11 +499,12 @@ class Store:
     def _announce(self, change: Change) -> None:
         if change.sessions:
             self._sessions_version += 1
-        for listener in self._listeners:
-            try:
-                listener(change)
-            except Exception:  # noqa: BLE001  one bad listener must not end the writer
-                _LOG.exception("a listener to commits failed")
+        for part in slices(change):
+            for listener in self._listeners:
+                try:
+                    listener(part)
+                except Exception:  # noqa: BLE001  one bad listener must not end the writer
+                    _LOG.exception("a listener to commits failed")
 
     # -- the readers -------------------------------------------------------------------------------
 

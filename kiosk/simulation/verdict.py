@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kiosk.simulation.scene import Scene
 
 _QUARANTINED = "quarantined"
+_DECIDES = frozenset({Kind.SESSION_CLOSED, Kind.SESSION_REOPENED, Kind.RETRACT})
 
 
 @dataclass(slots=True)
@@ -191,16 +192,28 @@ def _rows(scene: Scene, log: list[Held]) -> dict[tuple[str, str], Attendance]:
     """Every row, folded at once from the whole log, in an order that is not the log's."""
     sessions = _sessions_of(scene.kiosks[0])
     found: dict[tuple[str, str], list[Entry]] = {}
+    decided: dict[str, list[Entry]] = {}
     mixed = list(log)
     scene.day.chance("order").shuffle(mixed)
     for held in mixed:
         event = held.event
         if event.kind in ROW_KINDS and event.session and event.person:
             found.setdefault((event.session, event.person), []).append(held.entry)
-    return {
-        (session, person): merge.fold_row(sessions.get(session), person, entries, session)
+        elif event.kind in _DECIDES and event.session:
+            decided.setdefault(event.session, []).append(held.entry)
+    terms = {name: merge.terms_for(one, decided.get(name, ())) for name, one in sessions.items()}
+    rows = {
+        (session, person): merge.fold_row(
+            sessions.get(session), person, entries, session, terms.get(session)
+        )
         for (session, person), entries in found.items()
     }
+    for name, one in sessions.items():
+        if terms[name].closing is not None:
+            everybody = [person.id for person in scene.people if person.active]
+            for person in one.roster if one.roster is not None else everybody:
+                rows.setdefault((name, person), Attendance(name, person, Status.ABSENT))
+    return rows
 
 
 def _sessions_of(kiosk: Kiosk) -> dict[str, Session]:
@@ -275,7 +288,7 @@ def _row_laws(verdict: Verdict, log: list[Held], rows: dict[tuple[str, str], Att
         if event.kind in ROW_KINDS and event.session and event.person:
             by_row.setdefault((event.session, event.person), []).append(event)
     for key, row in rows.items():
-        verdict.diverged += [f"{key}: {what}" for what in _breaches(row, by_row[key])]
+        verdict.diverged += [f"{key}: {what}" for what in _breaches(row, by_row.get(key, []))]
 
 
 def _breaches(row: Attendance, events: list[Event]) -> Iterator[str]:

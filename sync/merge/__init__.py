@@ -38,7 +38,7 @@ Settled here, because many hands must agree on it:
 from __future__ import annotations
 
 from sync.merge.fold import Fold
-from sync.merge.rows import Terms, fold_row, saw_for_decision, saw_for_scan
+from sync.merge.rows import Terms, fold_noted, fold_row, saw_for_decision, saw_for_scan
 from sync.merge.site import SiteFold, State, fold
 from sync.merge.terms import session_state, terms_for
 from sync.merge.words import Names, explain
@@ -51,6 +51,7 @@ __all__ = [
     "Terms",
     "explain",
     "fold",
+    "fold_noted",
     "fold_row",
     "saw_for_decision",
     "saw_for_scan",

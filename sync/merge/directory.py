@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 SITE_POLICY = "site"  # the id of the policy that holds where a session has none of its own
 MINUTE = 60 * 1_000_000_000
-_TYPES: dict[str, Any] = {"person": Person, "session": Session, "policy": Policy}
+_TYPES: dict[str, Any] = {
+    "person": Person,
+    "session": Session,
+    "policy": Policy,
+    "merged": str | None,
+}
 # What an event that is no directory record brings in is outdone by any record of the hub.
 _FIRST = -1
 

@@ -54,7 +54,20 @@ def fold_row(
     session_id: str | None = None,
     terms: Terms | None = None,
 ) -> Attendance:
+    """The row of `person` in `session`: the first half of what `fold_noted` gives."""
+    return fold_noted(session, person, entries, session_id, terms)[0]
+
+
+def fold_noted(
+    session: Session | None,
+    person: str,
+    entries: Iterable[Entry],
+    session_id: str | None = None,
+    terms: Terms | None = None,
+) -> tuple[Attendance, tuple[ReviewItem, ...]]:
     """The row of `person` in `session`, folded from that row's entries in any order.
+
+    With it, all that is to be said of it, not batched.
 
     `session` gives the late limit unless `terms` are given; None is a session not known here, in
     which nobody is late, and whose id is then `session_id`. Entries of other kinds are passed over.
@@ -72,7 +85,7 @@ def fold_row(
     key = (session.id if session else session_id or "", person)
     held = log.entries.values()
     row = None if log.doubtful else usual(key, terms, held)
-    return judged(key, terms, held, log.doubtful)[0] if row is None else row
+    return judged(key, terms, held, log.doubtful) if row is None else (row, ())
 
 
 def saw_for_decision(entries: Iterable[Entry]) -> tuple[str, ...]:

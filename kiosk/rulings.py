@@ -1,0 +1,115 @@
+"""What staff put right without a screen: review items, sessions closed and reopened, decisions.
+
+RulingError    it cannot be done as asked; one line says why
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kiosk.errors import KioskError
+from kiosk.model import Author, Human, Kind, Rank, Status
+from kiosk.store import Draft
+from sync.merge import explain
+
+if TYPE_CHECKING:
+    from kiosk.model import ReviewItem, Session
+    from kiosk.store import Store
+
+_SHORT = 8  # characters of an id that are shown, and enough to name it by
+STATUSES = (Status.PRESENT, Status.LATE, Status.EXCUSED, Status.ABSENT)
+_ASKS = {
+    Human.YES: "asks for a decision",
+    Human.BATCH: "to be looked at",
+    Human.INFORMED: "for information",
+}
+
+
+class RulingError(KioskError):
+    """It cannot be done as asked."""
+
+
+def staff(name: str) -> Author:
+    """Whoever has this kiosk's shell, by the name they give, decides as an instructor does."""
+    return Author("staff", name, Rank.INSTRUCTOR)
+
+
+def listed(store: Store) -> list[str]:
+    """The open review items, a line each."""
+    names = store.names()
+    found = [f"{one.id[:_SHORT]}  {explain(one, names)}" for one in store.review_items()]
+    return found or ["Nothing waits to be reviewed."]
+
+
+def shown(store: Store, item: str) -> list[str]:
+    """One open review item, with what it is about."""
+    one, names = _item(store, item), store.names()
+    about = [names.people.get(person, person) for person in one.people]
+    lines = [explain(one, names), f"Item {one.id} ({one.kind}), {_ASKS[one.human]}."]
+    lines += [f"Session: {names.sessions.get(one.session, one.session)}."] if one.session else []
+    lines += [f"About: {', '.join(about)}."] if about else []
+    return lines + [f"Entry {id_}" for id_ in one.ids]
+
+
+def resolve(store: Store, item: str, by: Author) -> list[str]:
+    """Acknowledge an open item: the question ends, and no status is altered."""
+    one = _item(store, item)
+    data = {"item": one.id}
+    store.record(Draft(Kind.RESOLVE, one.session or None, by=by, data=data, saw=one.ids)).result()
+    return [f"Acknowledged: {explain(one, store.names())}"]
+
+
+def close(store: Store, session: str, by: Author, now: int) -> list[str]:
+    """Close a session, the one that is on if none is named."""
+    found = _session(store, session, now)
+    if not store.session_state(found.id).is_open:
+        raise RulingError(f"{found.title} ({found.id}) is closed already")
+    store.record(Draft(Kind.SESSION_CLOSED, found.id, by=by)).result()
+    absent = sum(row.status is Status.ABSENT for row in store.attendance(found.id))
+    return [f"{found.title} ({found.id}) is closed; {absent} absent."]
+
+
+def reopen(store: Store, session: str, by: Author, now: int) -> list[str]:
+    """Reopen a session, the one that is on if none is named."""
+    found = _session(store, session, now)
+    if store.session_state(found.id).is_open:
+        raise RulingError(f"{found.title} ({found.id}) is open")
+    store.record(Draft(Kind.SESSION_REOPENED, found.id, by=by)).result()
+    return [f"{found.title} ({found.id}) is open again."]
+
+
+def override(
+    store: Store, person: str, status: str, session: str, reason: str, by: Author, now: int
+) -> list[str]:
+    """Decide somebody's status, in sight of all that this kiosk holds of the row."""
+    if status not in STATUSES:
+        raise RulingError(f"{status} is none of {', '.join(STATUSES)}")
+    if not any(one.id == person for one in store.people()):
+        raise RulingError(f'nobody has the id "{person}" here')
+    found = _session(store, session, now)
+    data = {"status": status} | ({"reason": reason} if reason else {})
+    store.record(Draft(Kind.OVERRIDE, found.id, person, by, data)).result()
+    who = store.merged().get(person, person)
+    row = next(row for row in store.attendance(found.id) if row.person == who)
+    return [f"{person} is {row.status} in {found.title} ({found.id})."]
+
+
+def _item(store: Store, item: str) -> ReviewItem:
+    found = [one for one in store.review_items() if item and one.id.startswith(item)]
+    if len(found) != 1:
+        what = "several open items begin" if found else "no open item begins"
+        raise RulingError(f'{what} with "{item}"; see `kiosk review list`')
+    return found[0]
+
+
+def _session(store: Store, session: str, now: int) -> Session:
+    known = store.sessions()
+    if session:
+        found = [one for one in known if one.id == session]
+    else:
+        on = [one for one in known if one.starts <= now < one.ends]
+        found = sorted(on, key=lambda one: one.starts)[-1:]
+    if not found:
+        why = f'no session has the id "{session}"' if session else "no session is on now; name one"
+        raise RulingError(f"{why}; see `kiosk sessions list`")
+    return found[0]

@@ -1,0 +1,104 @@
+"""What staff put right without a screen, in words and in the log."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kiosk import rulings
+from kiosk.attention import Attention, waiting
+from kiosk.control import Request, ruled
+from kiosk.model import Human, Kind, Status
+from kiosk.store import Draft
+
+NOW = 50
+SESSION = {"id": "s", "title": "Yoga", "zone": "UTC", "starts": 0, "ends": 90, "roster": ["ann"]}
+ANN = {"record": "person", "id": "ann", "rev": 1, "value": {"id": "ann", "first_name": "Ann"}}
+
+
+@pytest.fixture
+def club(store):
+    store.record(Draft(Kind.SESSION_OPENED, "s", data=SESSION)).result()
+    store.record(Draft(Kind.DIRECTORY, data=ANN)).result()
+    return store
+
+
+def status(store, person="ann"):
+    return {row.person: row.status for row in store.attendance("s")}.get(person)
+
+
+def test_a_session_is_closed_and_reopened_once_each(club):
+    assert ruled(club, Request("close"), NOW) == ["Yoga (s) is closed; 1 absent."]
+    assert status(club) is Status.ABSENT
+    with pytest.raises(rulings.RulingError, match="closed already"):
+        ruled(club, Request("close", session="s"), NOW)
+    assert ruled(club, Request("reopen", session="s"), NOW) == ["Yoga (s) is open again."]
+    assert status(club) is None
+    with pytest.raises(rulings.RulingError, match="is open"):
+        ruled(club, Request("reopen"), NOW)
+
+
+def test_a_decision_outweighs_what_readers_saw_and_knows_it(club):
+    came = club.record(Draft(Kind.CHECK_IN, "s", "ann")).result()
+    asked = Request("override", "ann", status="absent", reason="left at once", staff="ines")
+    assert ruled(club, asked, NOW) == ["ann is absent in Yoga (s)."]
+    made = club.row_events("s", "ann")[-1]
+    assert (made.by.staff, made.by.rank, made.saw) == ("ines", 2, (came.id,))
+    assert made.data == {"status": "absent", "reason": "left at once"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (Request("override", "bob", status="absent"), "nobody has the id"),
+        (Request("override", "ann", status="moon"), "none of present"),
+        (Request("close", session="nowhere"), "no session has the id"),
+        (Request("resolve", item=""), "no open item"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_recorded(club, asked, why):
+    before = club.last_kseq()
+    with pytest.raises(rulings.RulingError, match=why):
+        ruled(club, asked, NOW)
+    assert club.last_kseq() == before
+
+
+def test_an_item_is_listed_shown_and_acknowledged(club):
+    assert ruled(club, Request("review"), NOW) == ["Nothing waits to be reviewed."]
+    club.record(Draft(Kind.CHECK_IN, "s", "zed")).result()
+    (line,) = ruled(club, Request("review"), NOW)
+    short = line.split()[0]
+    assert "zed came to Yoga and is not in the directory" in line
+    assert "Session: Yoga." in ruled(club, Request("review", item=short), NOW)
+    assert waiting(club) == 1
+    assert ruled(club, Request("resolve", item=short), NOW)[0].startswith("Acknowledged: Somebody")
+    assert club.review_items() == []
+    assert waiting(club) == 0
+
+
+def test_those_of_which_staff_are_only_informed_do_not_count(club):
+    ruled(club, Request("close"), NOW)
+    club.record(Draft(Kind.CHECK_IN, "s", "ann")).result()
+    (item,) = club.review_items()
+    assert item.human is Human.INFORMED
+    assert waiting(club) == 0
+
+
+def test_the_number_is_told_at_the_start_and_when_it_may_have_changed(club):
+    heard, told = [], threading.Condition()
+
+    def changed(number):
+        with told:
+            heard.append(number)
+            told.notify()
+
+    counted = Attention(club, changed)
+    counted.start()
+    try:
+        with told:
+            assert told.wait_for(lambda: heard == [0], 10)
+            club.record(Draft(Kind.CHECK_IN, "s", "zed")).result()
+            assert told.wait_for(lambda: heard[-1] == 1, 10)
+    finally:
+        counted.stop()
