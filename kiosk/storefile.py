@@ -11,6 +11,7 @@ StoreError
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -80,6 +81,7 @@ def open_checked(
     keys = keys or DeviceKeys(path.with_name(FILE))
     try:
         _check_whole(path)
+        _make_private(path)
         connection = connect(path)
         try:
             _check(connection, path)
@@ -121,9 +123,10 @@ def take_lock(path: Path) -> IO[str]:
         owner = file.read().strip() or "unknown"
         file.close()
         raise StoreBusyError(f"{path} is in use by another Whorl (process {owner})") from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    # Who has it is for people to read; a full disk, which cannot take that, may hold a whole kiosk.
+    with contextlib.suppress(OSError):
+        file.truncate(0)
+        os.write(file.fileno(), str(os.getpid()).encode("ascii"))
     return file
 
 
@@ -132,6 +135,19 @@ def _check_whole(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if not _size(path) and _size(log):
         raise StoreDamagedError(f"{path} is lost; only its write-ahead log is there")
+
+
+def _make_private(path: Path) -> None:
+    """Only its owner may read who came when; SQLite gives what lies beside it the same mode.
+
+    Files of an earlier version are put right. Where that cannot be, opening will say why.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for suffix in ("", "-wal", "-shm"):
+            file = path.with_name(path.name + suffix)
+            if file.exists() and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def _size(path: Path) -> int:

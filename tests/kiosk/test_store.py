@@ -87,6 +87,17 @@ def test_own_events_form_a_gapless_chain_across_restarts(open_store):
     assert second.incarnation == first.incarnation
 
 
+def test_who_came_is_for_the_kiosks_user_only_also_in_files_of_earlier_versions(open_store):
+    first = open_store()
+    path = first.path
+    first.close()
+    path.chmod(0o644)
+    store = open_store()
+    store.record(check_in()).result(5)
+    files = [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
+
+
 def test_a_failed_write_changes_nothing_and_leaves_no_gap(store):
     with pytest.raises(StoreError) as told_of:
         store.record(Draft(Kind.CHECK_IN, "evening", "ann", data={"x": object()})).result()
