@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from kiosk import pruning
-from kiosk.entries import by_session, decisions_of, entries_of
+from kiosk.entries import by_session, decisions_of, entries_of, readable
 from kiosk.model import (
     EVIDENCE,
     ROW_KINDS,
@@ -136,6 +136,11 @@ class Book:
     def state(self, session: str, settled: Settled) -> SessionState:
         return limits.state_of(session, self.sessions.get(session), settled, self.policy(session))
 
+    def entries(self, session: str, person: str) -> list[Entry]:
+        """What a row is folded from; a merged person's is that of who they are now."""
+        who = self.aliases.get(person, person)
+        return entries_of(self._db, session, [who], self.aliases)[who]
+
     def missing(self, session: str) -> list[str]:
         """Those who are expected at the session and have no row in it; none if it is unknown."""
         known = self.sessions.get(session)
@@ -205,8 +210,7 @@ class Folding:
             settled = self._settled.get(session)
             heads = settled.heads if settled is not None and settled.closing is not None else ()
             return merge.saw_for_scan(self.row(session, person), [e.event.id for e in heads])
-        who = self._book.aliases.get(person, person)
-        here = entries_of(self._db, session, [who], self._book.aliases)[who]
+        here = self._book.entries(session, person)
         gone = pruning.ids_of(self._db, session, person)
         return tuple(dict.fromkeys((*gone, *merge.saw_for_decision(here))))
 
@@ -360,6 +364,16 @@ class Folding:
 def state_of(db: sqlite3.Connection, session: str) -> SessionState:
     """Whether the session is open, as the database has it."""
     return Book(db).state(session, close_state(decisions_of(db, session)))
+
+
+def rows_of(db: sqlite3.Connection, session: str) -> list[Attendance]:
+    """The kept rows of a session; if it is closed, with those who were expected and never came."""
+    found = db.execute("SELECT body FROM attendance WHERE session = ?", (session,)).fetchall()
+    rows, book = readable(found, ATTENDANCE), Book(db)
+    if book.state(session, close_state(decisions_of(db, session))).is_open:
+        return rows
+    absent = book.missing(session)
+    return rows + [Attendance(session, person, Status.ABSENT) for person in absent]
 
 
 def slices(change: Change) -> Iterator[Change]:

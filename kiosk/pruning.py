@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHAIN = "chain"  # the note that keeps the end of the own chain, should its events go
 _IDS = msgspec.json.Decoder(tuple[str, ...])
+_FOLLOWED = 64  # sessions; what happened in others long since is no longer news
 _AT_ONCE = 20  # sessions; the writer has others to serve
 
 _EVENTS = """
@@ -93,6 +94,21 @@ def quiet(db: sqlite3.Connection) -> set[str]:
         " JOIN event e ON e.session = p.session AND e.person IS NOT NULL"
     )
     return gone - {row[0] for row in db.execute(query)}
+
+
+def followed(db: sqlite3.Connection, known: list[Session], now: int) -> list[Session]:
+    """The sessions to be followed: the nearest to now (UTC ns), and those with unsent events.
+
+    Those let go of are not among them, unless something new has come to them.
+    """
+    gone = quiet(db)
+    known = [session for session in known if session.id not in gone]
+    if len(known) <= _FOLLOWED:
+        return known
+    nearest = sorted(known, key=lambda session: abs(session.starts - now))[:_FOLLOWED]
+    query = "SELECT DISTINCT session FROM event WHERE seq IN (SELECT seq FROM outbox)"
+    wanted = {session.id for session in nearest} | {row[0] for row in db.execute(query)}
+    return [session for session in known if session.id in wanted]
 
 
 def _all_safe(

@@ -23,8 +23,8 @@ import msgspec
 from kiosk import pruning, review
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
-from kiosk.entries import entries_of, readable
-from kiosk.folding import Book, slices, state_of
+from kiosk.entries import readable
+from kiosk.folding import Book, rows_of, slices, state_of
 from kiosk.ledger import Ledger
 from kiosk.model import (
     Attendance,
@@ -36,12 +36,11 @@ from kiosk.model import (
     ReviewItem,
     Session,
     SessionState,
-    Status,
     decode_event,
     session_room,
     site_room,
 )
-from kiosk.record_kinds import ATTENDANCE, PERSON, SESSION
+from kiosk.record_kinds import PERSON, SESSION
 from kiosk.records import Carried, Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     Identity,
@@ -96,7 +95,6 @@ _LOCAL, _REMOTE, _STOP = 0, 1, 2
 KEEP_DAYS = 400.0  # events are kept at least as long, whatever the hub has
 _ANCHORS = "anchors"
 _CARRIED_ANCHORS = 32
-_FOLLOWED = 64  # sessions; what happened in others long since is no longer news
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,9 +308,7 @@ class Store:
 
     def signatures(self, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
         """The author's public key and signature (hex) of events carried for other devices."""
-        query = (
-            "SELECT seq, key, signature FROM carried WHERE seq IN (SELECT value FROM json_each(?))"
-        )
+        query = "SELECT * FROM carried WHERE seq IN (SELECT value FROM json_each(?))"
         rows = self._read(query, (msgspec.json.encode(seqs).decode(),))
         return {seq: (key, signature) for seq, key, signature in rows}
 
@@ -324,13 +320,11 @@ class Store:
 
     def quarantined(self) -> int:
         """How many own events the hub keeps apart for somebody to look at."""
-        return int(
-            self._read(
-                "SELECT count(*) FROM stamp s JOIN event e ON e.seq = s.seq"
-                " WHERE s.quarantined IS NOT NULL AND e.device = ?",
-                (self.identity.device,),
-            )[0][0]
+        query = (
+            "SELECT count(*) FROM stamp s JOIN event e ON e.seq = s.seq"
+            " WHERE s.quarantined IS NOT NULL AND e.device = ?"
         )
+        return int(self._read(query, (self.identity.device,))[0][0])
 
     def cursor(self, room: str) -> tuple[str, int] | None:
         """The (epoch, offset) up to which a room has been read; None before the first page."""
@@ -343,8 +337,10 @@ class Store:
         These are the 64 that begin nearest to now, and any older or later one with unsent events.
         """
         org = self.identity.org
-        rooms = (session_room(org, session.id) for session in self._followed())
-        return [site_room(org, self.identity.site), *rooms]
+        # A kiosk without a battery clock wakes up in the past.
+        now = max([self._clock.wall(), *(anchor.hub for anchor in self.anchors())])
+        near = pruning.followed(self._reader(), self.sessions(), now)
+        return [site_room(org, self.identity.site), *(session_room(org, one.id) for one in near)]
 
     def anchors(self) -> list[Anchor]:
         """The anchors of all boots known here."""
@@ -370,12 +366,7 @@ class Store:
 
         If it is closed, those who were expected and of whom there is nothing are among them.
         """
-        query = "SELECT body FROM attendance WHERE session = ?"
-        rows = readable(self._read(query, (session,)), ATTENDANCE)
-        if self.session_state(session).is_open:
-            return rows
-        missing = Book(self._reader()).missing(session)
-        return rows + [Attendance(session, person, Status.ABSENT) for person in missing]
+        return rows_of(self._reader(), session)
 
     def session_state(self, session: str) -> SessionState:
         """Whether a session is open, and its limits by the policy in force."""
@@ -409,9 +400,7 @@ class Store:
 
     def row_events(self, session: str, person: str) -> list[Event]:
         """Every event of one row, in the order they were written here."""
-        aliases = Book(self._reader()).aliases
-        who = aliases.get(person, person)
-        return [e.event for e in entries_of(self._reader(), session, [who], aliases)[who]]
+        return [entry.event for entry in Book(self._reader()).entries(session, person)]
 
     def personal_events(self, person: str, kind: Kind) -> list[Event]:
         """A person's events of one kind that belong to no session, in the order written here."""
@@ -422,22 +411,6 @@ class Store:
         """A small fact kept by `set_note`."""
         rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
-
-    def _followed(self) -> list[Session]:
-        known = self._unpruned(self.sessions())
-        if len(known) <= _FOLLOWED:
-            return known
-        # A kiosk without a battery clock wakes up in the past.
-        now = max([self._clock.wall(), *(anchor.hub for anchor in self.anchors())])
-        nearest = sorted(known, key=lambda session: abs(session.starts - now))[:_FOLLOWED]
-        query = "SELECT DISTINCT session FROM event WHERE seq IN (SELECT seq FROM outbox)"
-        wanted = {session.id for session in nearest} | {row[0] for row in self._read(query)}
-        return [session for session in known if session.id in wanted]
-
-    def _unpruned(self, known: list[Session]) -> list[Session]:
-        """All but those let go of, unless something new has come to them."""
-        gone = pruning.quiet(self._reader())
-        return [session for session in known if session.id not in gone]
 
     # -- the writer thread -------------------------------------------------------------------------
 
