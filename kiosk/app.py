@@ -8,7 +8,6 @@ import logging
 import signal
 import socket
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import Qt
@@ -186,7 +185,9 @@ class App:
         if self._pairing is not None:
             from kiosk.pairing import Renewer  # noqa: PLC0415
 
-            self._renewer = Renewer(config.directory, self._pairing, self._prove, self._kick)
+            self._renewer = Renewer(
+                config.directory, self._pairing, self._prove, self._kick, config.hub.ca
+            )
             self._renewer.start()
             token = self._renewer.token
         self.client = SyncClient(
@@ -197,7 +198,7 @@ class App:
             config.site.id,
             config.kiosk.name,
             self._from_line,
-            ca=Path(config.hub.ca_file) if config.hub.ca_file else None,
+            ca=config.hub.ca,
         )
         self.client.start()
         self.store.on_commit(lambda _: self._wake())

@@ -18,6 +18,7 @@ from sync.protocol import Ack, Push, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kiosk.carry import Bundle
     from kiosk.config import Config
@@ -36,13 +37,15 @@ def hand_over(config: Config, bundle: Bundle) -> str:
     said: Counter[str] = Counter()
     with hub_client(config) as client:
         for events in _batches(bundle.events):
-            said.update(deliver(client.url, token_of(config), bundle, events))
+            said.update(deliver(client.url, token_of(config), bundle, events, config.hub.ca))
     apart = said["quarantined"]
     told = f"{said['ok']} new and {said['dup']} known events are at the hub"
     return told + (f"; {apart} were set apart there, to be looked at" if apart else "")
 
 
-def deliver(url: str, token: str, bundle: Bundle, events: list[Carried]) -> Counter[str]:
+def deliver(
+    url: str, token: str, bundle: Bundle, events: list[Carried], ca: Path | None = None
+) -> Counter[str]:
     """Push one batch; how often each verdict came. Raises `CarryError` or `DirectoryError`."""
     push = Push(
         0,
@@ -55,7 +58,7 @@ def deliver(url: str, token: str, bundle: Bundle, events: list[Carried]) -> Coun
     who = {"org": whose.org, "site": whose.site, "device": f"carrier-{uuid.uuid4()}"}
     query = urlencode(who | {"incarnation": "carrier"})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    status, answer = exchange(url, "POST", f"/v1/push?{query}", encode(push), headers)
+    status, answer = exchange(url, "POST", f"/v1/push?{query}", encode(push), headers, ca=ca)
     if status != http.client.OK:
         raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
     try:

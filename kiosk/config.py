@@ -135,6 +135,11 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str = ""
     ca_file: str = ""
 
+    @property
+    def ca(self) -> Path | None:
+        """The file of certificates, if one is named."""
+        return Path(self.ca_file) if self.ca_file else None
+
 
 class Door(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the door behaves; `repeat_seconds` is how long a second scan is not worth an event."""

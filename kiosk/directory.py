@@ -7,6 +7,7 @@ import csv
 import http.client
 import io
 import json
+import ssl
 import unicodedata
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -54,9 +55,9 @@ class Taken:
     unchanged: int
 
 
-def health(url: str, seconds: float = 5.0) -> dict[str, Any]:
+def health(url: str, seconds: float = 5.0, ca: Path | None = None) -> dict[str, Any]:
     """What the hub at `url` says of itself; raises `DirectoryError` if no hub answers there."""
-    status, answer = exchange(url, "GET", "/health", seconds=seconds)
+    status, answer = exchange(url, "GET", "/health", seconds=seconds, ca=ca)
     if status != http.client.OK or "protocol" not in answer:
         raise DirectoryError(f"what answers at {url} is no hub")
     return answer
@@ -68,8 +69,10 @@ class HubClient:
     Raises `DirectoryError` with a line for people when the hub is not there or refuses.
     """
 
-    def __init__(self, url: str, token: str, org: str, site: str) -> None:
+    def __init__(self, url: str, token: str, org: str, site: str, ca: Path | None = None) -> None:
+        """`ca` holds certificates (PEM) to trust the hub's by, None for those of the system."""
         self.url = url
+        self._ca = ca
         self._token = token
         self._path = f"/v1/directory?org={quote(org, safe='')}&site={quote(site, safe='')}"
 
@@ -85,14 +88,14 @@ class HubClient:
         """Read one person, as any token of this site may: only to see whether it is taken."""
         path = self._path.replace("/v1/directory", "/v1/people", 1) + "&limit=1"
         headers = {"Authorization": f"Bearer {self._token}"}
-        status, answer = exchange(self.url, "GET", path, headers=headers)
+        status, answer = exchange(self.url, "GET", path, headers=headers, ca=self._ca)
         if status != http.client.OK:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
 
     def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        status, answer = exchange(self.url, "POST", self._path, body, headers)
+        status, answer = exchange(self.url, "POST", self._path, body, headers, ca=self._ca)
         if status != http.client.OK:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
         try:
@@ -108,16 +111,16 @@ def exchange(
     body: bytes | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
     seconds: float = 30.0,
+    ca: Path | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """One request under `url`; its status and the JSON object that came, or an empty one.
 
-    Raises `DirectoryError` if nothing answers, or nothing that a hub would.
+    `ca` holds certificates (PEM) to trust the hub's by, None for those of the system. Raises
+    `DirectoryError` if nothing answers, or nothing that a hub would.
     """
     try:
         parts = urlsplit(url)
-        https = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, seconds, ca)
         try:
             connection.request(method, parts.path.rstrip("/") + path, body, headers)
             response = connection.getresponse()
@@ -127,6 +130,15 @@ def exchange(
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         raise DirectoryError(f"the hub at {url} does not answer: {error}") from error
     return response.status, answer if isinstance(answer, dict) else {}
+
+
+def _connection(
+    scheme: str, host: str, port: int | None, seconds: float, ca: Path | None
+) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=seconds)
+    trust = ssl.create_default_context(cafile=str(ca) if ca else None)
+    return http.client.HTTPSConnection(host, port, timeout=seconds, context=trust)
 
 
 def read_people(path: Path, keep: Callable[[str], str] | None = None) -> list[Person]:

@@ -171,9 +171,10 @@ def _hub(config: Config, token: str) -> Finding:
         killed = "; the last kiosk left a stale note of it, which does no harm" if stale else ""
         return Finding("hub", well=True, seen=f"its own, which runs while the kiosk runs{killed}")
     try:
-        told_us = health(url)
+        told_us = health(url, ca=config.hub.ca)
         if token:
-            HubClient(url, token, config.organisation.id, config.site.id).look()
+            org, site = config.organisation.id, config.site.id
+            HubClient(url, token, org, site, config.hub.ca).look()
     except DirectoryError as error:
         return Finding("hub", well=False, seen=f"{url}: {error}")
     status, count = told_us.get("status"), told_us.get("events")

@@ -71,13 +71,16 @@ def register_of(db: Path) -> Iterator[Register]:
 def client_of(db: Path, org: str, site: str) -> Iterator[HubClient]:
     """A client of the hub at `db`, which is started for the moment if it does not run."""
     from kiosk import ownhub  # noqa: PLC0415
+    from kiosk.config import load  # noqa: PLC0415
     from sync.hub.tokens import hub_token  # noqa: PLC0415
 
+    with one_line():
+        ca = load(None, os.environ).hub.ca
     with register_of(db) as register:
         org, site = org or register.setting("org"), site or register.setting("site")
     if not (org and site):
         raise click.UsageError("say which organisation and site: --org ORG --site SITE")
-    with ownhub.client_of(db, hub_token(db, os.environ), org, site) as client:
+    with ownhub.client_of(db, hub_token(db, os.environ), org, site, ca) as client:
         yield client
 
 

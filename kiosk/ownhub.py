@@ -30,20 +30,22 @@ def hub_client(config: Config) -> Iterator[HubClient]:
     config = paired(config)
     token, org, site = token_of(config), config.organisation.id, config.site.id
     if config.hub.url:
-        yield HubClient(config.hub.url, token, org, site)
+        yield HubClient(config.hub.url, token, org, site, config.hub.ca)
         return
-    with client_of(config.hub_database, token, org, site) as client:
+    with client_of(config.hub_database, token, org, site, config.hub.ca) as client:
         yield client
 
 
 @contextlib.contextmanager
-def client_of(db: Path, token: str, org: str, site: str) -> Iterator[HubClient]:
+def client_of(
+    db: Path, token: str, org: str, site: str, ca: Path | None = None
+) -> Iterator[HubClient]:
     """A client of the hub at `db`, which is started for the moment if it does not run.
 
     Raises `DirectoryError` if that cannot be done.
     """
-    if url := _answering(noted_beside(db)):
-        yield HubClient(url, token, org, site)
+    if url := _answering(noted_beside(db), ca):
+        yield HubClient(url, token, org, site, ca)
         return
     listening = threading.Event()
     child = HubChild(db, token, lambda _: listening.set())
@@ -58,7 +60,7 @@ def client_of(db: Path, token: str, org: str, site: str) -> Iterator[HubClient]:
 
 def running_hub(config: Config) -> str | None:
     """Where a running kiosk's own hub listens; None if none does, whatever the note says."""
-    return _answering(noted_url(config))
+    return _answering(noted_url(config), config.hub.ca)
 
 
 def noted_url(config: Config) -> str | None:
@@ -78,11 +80,11 @@ def noted_beside(db: Path) -> str | None:
     return None
 
 
-def _answering(url: str | None) -> str | None:
+def _answering(url: str | None, ca: Path | None) -> str | None:
     if url is None:
         return None
     try:
-        health(url, _PROBE)
+        health(url, _PROBE, ca)
     except DirectoryError:
         return None
     return url

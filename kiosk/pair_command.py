@@ -44,7 +44,7 @@ def pair(url: str, code: str, path: Path | None, *, insecure_lan: bool) -> None:
         _no_other(config, url)
         with _store(config) as store:
             who = _applicant(config, store)
-            done = pairing.pair(url, code, who, insecure_lan=insecure_lan)
+            done = pairing.pair(url, code, who, insecure_lan=insecure_lan, ca=config.hub.ca)
             pairing.keep(config.directory, done)
             store.set_note(PAIRING, "")
     click.echo(f'Paired with {done.url} as "{done.name}". Now start the kiosk: kiosk run')

@@ -123,8 +123,13 @@ def read_invitation(text: str) -> tuple[str, str]:
     return given["url"][0], given["code"][0]
 
 
-def pair(url: str, code: str, who: Applicant, *, insecure_lan: bool = False) -> Pairing:
-    """Exchange a one-time code for a token of this device's own; raises `PairingError`."""
+def pair(
+    url: str, code: str, who: Applicant, *, insecure_lan: bool = False, ca: Path | None = None
+) -> Pairing:
+    """Exchange a one-time code for a token of this device's own; raises `PairingError`.
+
+    `ca` holds certificates (PEM) to trust the hub's by, None for those of the system.
+    """
     from sync.possession import pairing_statement  # noqa: PLC0415  brings OpenSSL
 
     url = url.rstrip("/")
@@ -147,7 +152,7 @@ def pair(url: str, code: str, who: Applicant, *, insecure_lan: bool = False) -> 
         "key": who.public,
         "proof": who.prove(pairing_statement(plain, *names)),
     }
-    status, answer = _posted(url, "/v1/pair", wish)
+    status, answer = _posted(url, "/v1/pair", wish, ca=ca)
     if status != http.client.OK:
         raise PairingError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
     return _pairing(url, who.device, who.incarnation, answer)
@@ -165,8 +170,13 @@ class Renewer:
         pairing: Pairing,
         prove: Callable[[str, bytes], str],
         on_news: Callable[[], None] = lambda: None,
+        ca: Path | None = None,
     ) -> None:
-        """`prove` signs with an incarnation's key (hex). `on_news` is told of each new token."""
+        """`prove` signs with an incarnation's key (hex). `on_news` is told of each new token.
+
+        `ca` is as for `pair`.
+        """
+        self._ca = ca
         self._directory = directory
         self._pairing = pairing
         self._prove = prove
@@ -199,7 +209,7 @@ class Renewer:
 
     def renew(self) -> float:
         """Get a new token now; seconds until the next time. Raises `PairingError`."""
-        status, answer = _posted(self._pairing.url, "/v1/renew", {}, self._pairing.token)
+        status, answer = _posted(self._pairing.url, "/v1/renew", {}, self._pairing.token, self._ca)
         if status == http.client.UNAUTHORIZED and (challenge := answer.get("challenge")):
             status, answer = self._proven(str(challenge))
         if status != http.client.OK:
@@ -218,7 +228,7 @@ class Renewer:
 
         proof = self._prove(self._pairing.incarnation, renewal_statement(challenge))
         body = {"challenge": challenge, "proof": proof}
-        return _posted(self._pairing.url, "/v1/renew", body, self._pairing.token)
+        return _posted(self._pairing.url, "/v1/renew", body, self._pairing.token, self._ca)
 
     def _run(self) -> None:
         said = ""
@@ -237,7 +247,7 @@ class Renewer:
 
 
 def _posted(
-    url: str, path: str, body: dict[str, Any], token: str = ""
+    url: str, path: str, body: dict[str, Any], token: str = "", ca: Path | None = None
 ) -> tuple[int, dict[str, Any]]:
     # Late: nobody waits for it, but everybody for the first frame.
     from kiosk.directory import DirectoryError, exchange  # noqa: PLC0415
@@ -246,7 +256,7 @@ def _posted(
     if token:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        return exchange(url, "POST", path, msgspec.json.encode(body), headers)
+        return exchange(url, "POST", path, msgspec.json.encode(body), headers, ca=ca)
     except DirectoryError as error:
         raise PairingError(str(error)) from error
 

@@ -282,7 +282,7 @@ class SimulatedHub(Hub):
         """There are no event streams to be looked at."""
 
     async def converse(self, end: Any) -> None:  # noqa: ANN401  see `HubEnd`
-        await Conversation(self._core, end, end, end).run()
+        await Conversation(self._core, end, end).run()
 
     def ask(self, job: Job) -> None:
         """Hand the writer a job of the site's office."""

@@ -139,7 +139,7 @@ class PlainWire:
     # -- up ----------------------------------------------------------------------------------------
 
     async def _greet(self, hello: Hello, message: bytes) -> None:
-        names = ("org", "site", "device", "incarnation")
+        names = ("org", "site", "device", "incarnation", "name")
         self._who = {name: getattr(hello, name) for name in names}
         answer = await self._post("/v1/hello", message)
         await self._heard.put(answer)

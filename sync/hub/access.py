@@ -32,7 +32,7 @@ class Who:
     site: str
     device: str = ""
     incarnation: str = ""
-    name: str = ""
+    name: str = field(default="", compare=False)
     viewer: bool = False
     key: str = ""
     grant: Grant = field(default=OWNER, compare=False)

@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, TypeVar
 
-from sync.hub.asking import BadRequestError, body, caller, said, shown, who, wishes
+from sync.hub.asking import BadRequestError, body, caller, handed_over, said, shown, who, wishes
 from sync.hub.intake import submit, united
 from sync.hub.polls import Ask
 from sync.hub.routes import DEVICE, Param, Route
@@ -171,9 +171,10 @@ class Api:
             wish = await self._message(request, Poll, 4 * _SMALL)
         else:
             wish = Poll(wishes(request), _seconds(request.query.get("wait", "0")))
-        return said(
-            await Ask(self._core, one).run(Poll(self._allowed(one, wish.follow), wish.wait))
-        )
+        found = await Ask(self._core, one).run(Poll(self._allowed(one, wish.follow), wish.wait))
+        response = said(found)
+        await handed_over(request, response)
+        return response
 
     # -- inside ------------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ def who(request: web.Request, sites: Collection[tuple[str, str]]) -> Who:
     names = (org, site, query.get("device", ""), query.get("incarnation", ""))
     if any(len(name) > _LONGEST_NAME for name in names):
         raise BadRequestError("a name is too long")
-    one = Who(*names, viewer=not names[2])
+    name = query.get("name", "")[:_LONGEST_NAME]
+    one = Who(*names, name, viewer=not names[2])
     return request[ACCESS].greeted(one, request[GRANT], caller(request, one.device))
 
 
@@ -150,11 +151,15 @@ async def handed_over(request: web.Request, response: web.StreamResponse) -> Non
     transport = request.transport
     try:
         async with asyncio.timeout(_TAKEN_WITHIN):
-            await response.prepare(request)
+            writer = await response.prepare(request)
             await response.write_eof()
+            if writer is not None:
+                await writer.drain()  # or it would be read on while this is in memory
     except TimeoutError:
         if transport is not None:
             transport.abort()
+    except ConnectionError:
+        pass  # gone, so there is nobody to hand it to
 
 
 def _too_long(most: int) -> BadRequestError:

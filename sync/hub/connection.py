@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import WebSocketError, WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType
 
 from kiosk.tasks import spawn
 from sync.hub.access import DeniedError
@@ -17,7 +17,6 @@ from sync.hub.members import Member
 from sync.hub.paces import Pace
 from sync.hub.tokens import bearer
 from sync.protocol import (
-    MAX_MESSAGE,
     PATH,
     Close,
     Error,
@@ -35,44 +34,20 @@ from sync.protocol import (
 )
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp import web
 
     from kiosk.clock import Anchor
     from sync.hub.access import Who
     from sync.hub.core import Core
+    from sync.hub.sockets import Socket
 
 _LOG = logging.getLogger(__name__)
 
-_HEARTBEAT = 30.0  # seconds without a sign of life before a peer is asked for one
 _HELLO_WITHIN = 10.0  # seconds
 _FAREWELL = 2.0  # seconds a peer gets to take the close frame before it is cut off
 _PUSHES_AT_ONCE = 8  # unanswered pushes of one connection; its socket is not read beyond that
 _FRAMES_A_SECOND = 200.0  # on average; its socket is read no faster
 _FRAMES_AT_ONCE = 1000
-WINDOW = 15  # bits of a deflated frame's window: what a peer allows unless it says otherwise
-_BROKEN_FRAME = {1002: "malformed", 1003: "malformed", 1007: "malformed", 1009: "oversized"}
-
-
-class Socket(web.WebSocketResponse[Any]):
-    """aiohttp's WebSocket, but a frame that breaks its rules ends it as any bad message does."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            timeout=1.0,
-            heartbeat=_HEARTBEAT,
-            compress=True,
-            max_msg_size=MAX_MESSAGE,
-            decode_text=False,
-        )
-
-    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        if (kind := _BROKEN_FRAME.get(code)) and not self.closed:
-            words = Parcel(Error(kind, "the frame breaks RFC 6455 or is too long"))
-            # Past aiohttp's own writer, which might deflate it with a context of its own.
-            if self._req is not None and self._req.transport is not None:
-                self._req.transport.write(words.framed)
-            code, message = Close.BAD_MESSAGE, kind.encode()
-        return await super().close(code=code, message=message, drain=drain)
 
 
 class Connection:
@@ -85,21 +60,18 @@ class Connection:
         core: Core,
         request: web.Request,
         socket: Socket,
-        writer: AbstractStreamWriter,
         caller: Caller | None = None,
         *,
         deflates: bool = False,
     ) -> None:
         """`deflates`: the peer negotiated permessage-deflate, with a window of `WINDOW` bits."""
-        assert request.transport is not None  # noqa: S101  it has just been upgraded
         self._core = core
         self._caller = caller or Caller(request.remote or "", f"GET {PATH}")
         self._shown = bearer(request.headers.get("Authorization"))
         self._socket = socket
-        self._drain = writer.drain
-        self._transport = request.transport
+        self._transport = socket.transport
         self._deflates = deflates
-        self._slots = asyncio.Semaphore(_PUSHES_AT_ONCE)
+        self._slots: asyncio.Semaphore | None = None  # most never push
         self._pace = Pace(_FRAMES_A_SECOND, _FRAMES_AT_ONCE)
         self._anchors: list[Anchor] = []
         self._member = Member(self, core.rooms)
@@ -134,7 +106,7 @@ class Connection:
         return self._transport.get_write_buffer_size()
 
     async def drained(self) -> None:
-        await self._drain()
+        await self._socket.drain()
 
     def close(self, code: Close, reason: str) -> None:
         if not self._socket.closed:
@@ -153,6 +125,7 @@ class Connection:
         if not isinstance(hello, Hello):
             raise ProtocolError("the first message was not a hello")
         self._who = self._member.who = self._core.greet(hello, self._shown, self._caller)
+        self._shown = None  # long, and of no more use
         self._core.enter(self, self._who)
         self._say(await self._core.welcome(self._who))
 
@@ -193,20 +166,22 @@ class Connection:
             self._say(Error("viewer", "a viewer pushes nothing"))
             return
         self._core.access.demand(self._who.grant.may_push(), "push events")
-        await self._slots.acquire()
+        slots = self._slots = self._slots or asyncio.Semaphore(_PUSHES_AT_ONCE)
+        await slots.acquire()
+
+        def answer(receipt: Receipt) -> None:
+            slots.release()
+            self._say(receipt)
+
         self._anchors = united(self._anchors, push.anchors)
         submit(
             self._core,
             push,
             self._who,
-            self._answer,
+            answer,
             anchors=self._anchors,
             origin=self._member,
         )
-
-    def _answer(self, receipt: Receipt) -> None:
-        self._slots.release()
-        self._say(receipt)
 
     def _say(self, message: Message) -> None:
         self.write(Parcel(message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 4096
+_ASKED_WITHIN = 90.0  # seconds; a poll takes 60 at the most
 
 
 class Peer(Protocol):
@@ -38,6 +40,20 @@ class Peer(Protocol):
 
     def close(self, code: Close, reason: str) -> None:
         """End it, soon, without waiting."""
+
+
+class Asker:
+    """A kiosk that polls: what is to be told to it waits until it asks again."""
+
+    __slots__ = ("notes", "seen")
+
+    def __init__(self) -> None:
+        self.seen = 0.0
+        self.notes: list[Parcel] = []
+
+    def write(self, parcel: Parcel) -> None:
+        """Keep it until then."""
+        self.notes.append(parcel)
 
 
 class Core:
@@ -62,7 +78,8 @@ class Core:
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
         self.streams: dict[str, Stream] = {}
-        self._visits: dict[Peer, Visit] = {}
+        self.askers: dict[tuple[str, str], Asker] = {}
+        self._visits: dict[Peer, tuple[object, Visit]] = {}
 
     def time(self) -> int | None:
         """UTC ns to anchor a kiosk's clock by; None while this machine does not trust its own."""
@@ -98,12 +115,28 @@ class Core:
         if older is None and len(self.connections) >= MOST_CONNECTIONS:
             raise self.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
         self.connections[key] = peer
-        self._visits[peer] = self.access.gate.enter(who.grant, peer.close)
+        self._visits[peer] = key, self.access.gate.enter(who.grant, peer.close)
         if older is not None:
             _LOG.warning("device %s connected again; the older connection ends", who.device)
             older.close(Close.SUPERSEDED, "the same device connected again")
         if _is_device(who):
             self.remember(who)
+
+    def notes_for(self, who: Who) -> list[Parcel]:
+        """What was to be told to a kiosk that only asks, which it does just now."""
+        if not _is_device(who):
+            return []
+        asker = self.askers.setdefault((who.device, who.incarnation), Asker())
+        asker.seen = time.monotonic()
+        notes, asker.notes = asker.notes, []
+        return notes
+
+    def devices(self) -> dict[tuple[str, str], Peer | Asker]:
+        """The kiosks that are connected, or have asked not long ago."""
+        late = time.monotonic() - _ASKED_WITHIN
+        self.askers = {key: one for key, one in self.askers.items() if one.seen >= late}
+        lasting = {key: peer for key, peer in self.connections.items() if isinstance(key, tuple)}
+        return self.askers | lasting
 
     def remember(self, who: Who) -> None:
         """Keep that a kiosk of this site has been here."""
@@ -114,10 +147,10 @@ class Core:
 
     def leave(self, peer: Peer) -> None:
         """Forget a connection that has ended."""
-        if (visit := self._visits.pop(peer, None)) is not None:
+        if (known := self._visits.pop(peer, None)) is not None:
+            key, visit = known
             self.access.gate.leave(visit)
-        for key, known in list(self.connections.items()):
-            if known is peer:
+            if self.connections.get(key) is peer:
                 del self.connections[key]
 
     def transports(self) -> dict[str, int]:

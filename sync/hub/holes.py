@@ -33,7 +33,7 @@ class Holes:
 
         Raises `sqlite3.Error`.
         """
-        here = {key: peer for key, peer in self._core.connections.items() if isinstance(key, tuple)}
+        here = self._core.devices()
         self._since = {key: self._since.get(key, now) for key in here}
         self._told = {key: self._told.get(key, set()) for key in here}
         due = {key[0]: key for key in here if now - self._since[key] >= PATIENCE}

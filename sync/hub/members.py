@@ -46,7 +46,7 @@ class Seat:
     """A member's place in a room: `sent` is the offset up to which it was given everything.
 
     `kinds` are the only kinds of event it wants, if any are named; `until` (the loop's time) is
-    when its subscription ends.
+    when its subscription ends. A seat that is `paused` has had the pages it asked for.
     """
 
     sent: int
@@ -56,15 +56,24 @@ class Seat:
     until: float | None = None
     presence: bool = False
     live: bool = False
+    paused: bool = False
 
 
 class Member:
     """One connection, as the rooms see it."""
 
-    def __init__(self, line: Line, rooms: Rooms, who: Who | None = None) -> None:
-        """`who` is counted as present where it follows, if it is a kiosk."""
+    __slots__ = ("_catching_up", "_rooms", "line", "lingers", "seats", "who")
+
+    def __init__(
+        self, line: Line, rooms: Rooms, who: Who | None = None, lingers: float = 0.0
+    ) -> None:
+        """`who` is counted as present where it follows, if it is a kiosk.
+
+        It `lingers` there for so many seconds, if it comes anew all the time.
+        """
         self.line = line
         self.who = who
+        self.lingers = lingers
         self.seats: dict[str, Seat] = {}
         self._rooms = rooms
         self._catching_up: asyncio.Task[None] | None = None
@@ -151,8 +160,23 @@ class Member:
             return True  # the page that is read next meets the same, and ends the connection
 
     def _catch_up(self) -> None:
-        if self._catching_up is None or self._catching_up.done():
+        if self._catching_up is not None and not self._catching_up.done():
+            return
+        self._give_at_once()
+        if self._behind() is not None:
             self._catching_up = spawn(self._recover(), "hub-catch-up")
+
+    def _give_at_once(self) -> None:
+        """Hand over one page that needs no waiting: for a crowd that comes back, it is all."""
+        behind = self._behind()
+        if behind is None or self.line.buffered():
+            return
+        name, seat = behind
+        room = self._rooms.room(name)
+        caught_up = seat.sent >= room.committed
+        rows = [] if caught_up else self._rooms.recent.known(name, seat.sent)
+        if rows is not None:
+            self._give_page(room, seat, rows)
 
     async def _recover(self) -> None:
         while (behind := self._behind()) is not None:
@@ -178,7 +202,10 @@ class Member:
                 self._give_page(room, seat, rows)
 
     def _behind(self) -> tuple[str, Seat] | None:
-        return next(((name, seat) for name, seat in self.seats.items() if not seat.live), None)
+        return next(
+            ((name, seat) for name, seat in self.seats.items() if not (seat.live or seat.paused)),
+            None,
+        )
 
     def _give_page(self, room: Room, seat: Seat, rows: list[Row]) -> None:
         after, seat.sent = seat.sent, rows[-1][0] if rows else seat.sent
@@ -187,5 +214,5 @@ class Member:
         self.line.write(self._rooms.missed(room, after, seat, rows))
         if seat.pages is not None and not seat.live:
             seat.pages -= 1
-            if seat.pages == 0:
-                self.leave(room.name)
+            # It stays a follower, so that nobody takes it for gone in a long catch-up.
+            seat.paused = seat.pages == 0

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sync.hub.frames import Parcel
     from sync.protocol import Close, Poll
 
+# Seconds for which a kiosk that asked counts as present: longer than it waits between two times.
+_LINGERS = 30.0
 _GATHER = 0.015  # seconds that more of a burst may join what has come
 
 
@@ -26,7 +28,7 @@ class Ask:
 
     def __init__(self, core: Core, who: Who) -> None:
         self._core = core
-        self._member = Member(self, core.rooms)
+        self._member = Member(self, core.rooms, who, _LINGERS)
         self._who = who
         self._said: list[bytes] = []
         self._size = 0
@@ -37,6 +39,8 @@ class Ask:
         """A JSON array of messages. Raises `DeniedError` if there are too many connections."""
         self._core.enter(self, self._who, alone=False)
         try:
+            for parcel in self._core.notes_for(self._who):
+                self.write(parcel)
             for wish in poll.follow:
                 await self._member.subscribe(wish)
             await self._first_of(self._member.caught_up(), self._full.wait())
@@ -76,7 +80,7 @@ class Ask:
             self._full.set()
 
     def buffered(self) -> int:
-        return 0
+        return LAGGING if self._full.is_set() else 0
 
     async def drained(self) -> None:
         if self._full.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sync.hub.frames import Parcel
@@ -16,33 +17,45 @@ if TYPE_CHECKING:
 class Presences:
     """The kiosks of one room, and the members that want to know of them.
 
-    A kiosk that is there twice, as while it changes connections, neither joins nor leaves anew.
+    A kiosk that is there twice, as while it changes connections, neither joins nor leaves anew;
+    nor does one that asks again and again, if it asks soon enough.
     """
 
     def __init__(self, room: str) -> None:
         self._room = room
-        self._here: dict[Kiosk, int] = {}
+        self._here: dict[str, Kiosk] = {}
+        self._times: dict[str, int] = {}
         self._watching: dict[Member, None] = {}
 
     def came(self, member: Member, *, known: bool, watches: bool) -> None:
         """A member follows the room, perhaps anew; if it watches, it is told who is there."""
         self._watching.pop(member, None)
         if not known and (kiosk := _kiosk(member)) is not None:
-            self._here[kiosk] = self._here.get(kiosk, 0) + 1
-            if self._here[kiosk] == 1:
+            self._times[kiosk.device] = self._times.get(kiosk.device, 0) + 1
+            if kiosk.device not in self._here:
+                self._here[kiosk.device] = kiosk
                 self._tell("join", kiosk)
         if watches:
             self._watching[member] = None
-            member.line.write(Parcel(Presence(self._room, "here", list(self._here))))
+            here = Presence(self._room, "here", list(self._here.values()))
+            member.line.write(Parcel(here, news=False))
 
     def went(self, member: Member) -> None:
         """A member follows the room no longer."""
         self._watching.pop(member, None)
-        if (kiosk := _kiosk(member)) is not None:
-            self._here[kiosk] -= 1
-            if not self._here[kiosk]:
-                del self._here[kiosk]
-                self._tell("leave", kiosk)
+        if (kiosk := _kiosk(member)) is None:
+            return
+        if member.lingers:
+            loop = asyncio.get_running_loop()
+            loop.call_later(member.lingers, self._left, kiosk.device)
+        else:
+            self._left(kiosk.device)
+
+    def _left(self, device: str) -> None:
+        self._times[device] -= 1
+        if not self._times[device]:
+            del self._times[device]
+            self._tell("leave", self._here.pop(device))
 
     def _tell(self, change: Literal["join", "leave"], kiosk: Kiosk) -> None:
         if self._watching:

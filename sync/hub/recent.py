@@ -32,16 +32,23 @@ class Recent:
         """What the room holds above `after`, as much as one page may carry: at least one event, if
         there is any. Raises `sqlite3.Error`.
         """
+        if (known := self.known(room, after)) is not None:
+            return known
         start = after - after % PAGE_EVENTS
-        kept = self._kept.get((room, start))
-        if kept and kept[-1][0] > after:
-            self._kept.move_to_end((room, start))
-            return kept if start == after else [row for row in kept if row[0] > after]
         rows = await self._read(room, start)
         if rows and rows[-1][0] <= after:
             # Either all there is, or large events: then the page ended below `after`.
             return await self._read(room, after) if after != start else []
         return rows if start == after else [row for row in rows if row[0] > after]
+
+    def known(self, room: str, after: int) -> list[Row] | None:
+        """The same without a look at the disk: None if some of it was not just read."""
+        start = after - after % PAGE_EVENTS
+        kept = self._kept.get((room, start))
+        if not kept or kept[-1][0] <= after:
+            return None
+        self._kept.move_to_end((room, start))
+        return kept if start == after else [row for row in kept if row[0] > after]
 
     def forget(self) -> None:
         """Read everything anew: some of it is no longer there."""

@@ -53,4 +53,5 @@ DEVICE = (
     *SITE,
     Param("device", "The kiosk that asks; left out by a viewer."),
     Param("incarnation", "That kiosk's database."),
+    Param("name", "What people call that kiosk, for those who are told who is present."),
 )

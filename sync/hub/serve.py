@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -65,6 +66,7 @@ async def _run(hub: Hub, note: Path, *, child: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     url = await hub.start()
+    _look_for_garbage_seldom()
     _note(note, url)
     print(f"ready {url}", flush=True)  # noqa: T201  what the parent waits for
     if child:
@@ -117,6 +119,13 @@ def _allow_many_files() -> None:
     if hard != resource.RLIM_INFINITY and soft < hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _look_for_garbage_seldom() -> None:
+    """A hub holds many things for long: to look at all of them again and again takes its time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

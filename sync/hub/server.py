@@ -19,7 +19,7 @@ from sync.hub.auth.doors import Doors
 from sync.hub.auth.gate import LOOK_EVERY
 from sync.hub.auth.limits import Limits
 from sync.hub.complaints import Complaints
-from sync.hub.connection import WINDOW, Connection, Socket
+from sync.hub.connection import Connection
 from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
 from sync.hub.holes import Holes
@@ -31,6 +31,7 @@ from sync.hub.records import Directory
 from sync.hub.retention import retain
 from sync.hub.rooms import Rooms
 from sync.hub.routes import Route
+from sync.hub.sockets import Socket, upgraded
 from sync.hub.status import Status
 from sync.hub.streams import Stream
 from sync.hub.tables import locked
@@ -52,7 +53,8 @@ POSITION_EVERY = 5.0  # seconds
 # Seconds in which a request's headers must have come, from the connection's first moment or from
 # the answer before: so nobody holds a connection by sending them slowly, or not at all.
 HEADERS_WITHIN = 20.0
-_TICK = 1.0  # seconds between two looks at the event streams
+_TICK = 1.0  # seconds between two looks at the event streams and at silent sockets
+_FAREWELL = 1.0  # seconds that whoever is connected gets when the hub stops
 # Connections that have not said yet what they are come on top of those that may last.
 _MOST_SOCKETS = MOST_CONNECTIONS + 512
 
@@ -94,6 +96,7 @@ class Hub:
         self._core: Core
         self._ticking: tuple[asyncio.Task[None], ...] = ()
         self._runner: web.AppRunner | None = None
+        self._sockets: dict[Socket, asyncio.Task[None]] = {}
         self._public: set[tuple[str, str]] = set()
         self._lock: IO[str]
         self._log: Log
@@ -140,6 +143,7 @@ class Hub:
         core = self._core
         for connection in list(core.connections.values()):
             connection.close(Close.GOING_AWAY, "the hub is stopping")
+        await self._hang_up()
         if self._runner is not None:
             await self._runner.cleanup()
         core.rooms.close()
@@ -149,6 +153,15 @@ class Hub:
         await loop.run_in_executor(None, core.pages.close)
         self._log.close()
         self._lock.close()
+
+    async def _hang_up(self) -> None:
+        """Give the WebSockets a moment to end."""
+        talks = list(self._sockets.values())
+        if talks:
+            await asyncio.wait(talks, timeout=_FAREWELL)
+        for socket, talk in list(self._sockets.items()):
+            socket.transport.abort()
+            await stop(talk)
 
     def _open_core(self) -> None:
         loop = asyncio.get_running_loop()
@@ -190,14 +203,15 @@ class Hub:
             app,
             access_log=None,
             logger=Complaints(),
-            shutdown_timeout=1.0,
+            shutdown_timeout=_FAREWELL,
             keepalive_timeout=self._headers_within,
             max_line_size=16 * 1024,
         )
         await self._runner.setup()
         try:
+            backlog = MOST_CONNECTIONS  # all of them may come at once
             await web.TCPSite(
-                self._runner, self._host, self._port, ssl_context=self._tls, backlog=1024
+                self._runner, self._host, self._port, ssl_context=self._tls, backlog=backlog
             ).start()
         except OSError as error:
             where = f"{self._host}:{self._port}"
@@ -218,17 +232,21 @@ class Hub:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK)
+            now = loop.time()
+            for socket in list(self._sockets):
+                socket.tick(now)
             for peer in list(self._core.connections.values()):
                 if isinstance(peer, Stream):
-                    peer.tick(loop.time())
+                    peer.tick(now)
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        socket = Socket()
-        writer = await socket.prepare(request)
-        deflates = socket.compress == WINDOW
         where = caller(request)
-        await Connection(self._core, request, socket, writer, where, deflates=deflates).run()
-        return socket
+        socket, deflates, response = upgraded(request)
+        connection = Connection(self._core, request, socket, where, deflates=deflates)
+        talk = spawn(connection.run(), "hub-socket")
+        self._sockets[socket] = talk
+        talk.add_done_callback(lambda _: self._sockets.pop(socket, None))
+        return response
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -236,7 +254,7 @@ class Hub:
         core = self._core
         try:
             if self._runner is not None and self._runner.server is not None:
-                self._crowded(len(self._runner.server.connections))
+                self._crowded(len(self._runner.server.connections) + len(self._sockets))
             core.access.origin(request.headers.get("Origin"), request.host)
             resource = request.match_info.route.resource
             path = resource.canonical if resource is not None else request.path

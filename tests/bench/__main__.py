@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-_NOT_BENCHES = {"__init__", "__main__", "line"}
+_NOT_BENCHES = {"__init__", "__main__", "line", "crowd"}
 
 
 def main(names: list[str]) -> None:

@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from kiosk.model import LinkState
+from kiosk.directory import DirectoryError, HubClient, health
+from kiosk.model import LinkState, Person
+from kiosk.pairing import Applicant, PairingError, pair
 from sync.client import SyncClient
 from sync.hub.members import Member
 from tests.sync.kiosks import QUICK, kiosk
 from tests.sync.proxy import proxied
-from tests.sync.rig import ROOM, Author, hello, hub, joined, until
+from tests.sync.rig import ORG, ROOM, SITE, TOKEN, Author, hello, hub, joined, until
 from tests.sync.test_client import SESSION
 from tests.sync.test_hub import post
 
@@ -244,3 +246,24 @@ async def test_every_transport_goes_over_tls_and_trusts_the_given_authority_only
         with kiosk(tmp_path / "stranger.db", server.url, pacing=PACING) as stranger:
             await stranger.reaches(LinkState.ATTENTION)
             assert "certificate" in stranger.status.reason
+
+
+async def test_commands_trust_the_given_authority_only(path, certificate):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certificate)
+    ca, loop = certificate[0], asyncio.get_running_loop()
+    who = Applicant(ORG, SITE, "k", "i", "a kiosk", "", lambda _: "")
+    async with hub(path, tls=tls) as server:
+
+        def with_and_without():
+            assert health(server.url, ca=ca)["status"] == "ok"
+            people = HubClient(server.url, TOKEN, ORG, SITE, ca)
+            assert people.send_people([Person("a", "Ada")]).changed == 1
+            with pytest.raises(PairingError, match="the hub refused"):
+                pair(server.url, "no code", who, ca=ca)
+            with pytest.raises(DirectoryError, match="certificate"):
+                HubClient(server.url, TOKEN, ORG, SITE).look()
+            with pytest.raises(PairingError, match="certificate"):
+                pair(server.url, "no code", who)
+
+        await loop.run_in_executor(None, with_and_without)
