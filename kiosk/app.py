@@ -21,7 +21,7 @@ from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import paired, pairing_of, token_of
 from kiosk.desk import Desk, DeskSettings
 from kiosk.hubchild import HubChild
-from kiosk.incarnation import PAIRING
+from kiosk.incarnation import PAIRING, unpaired
 from kiosk.model import LinkState
 from kiosk.rescue import open_store, rescue_note
 from kiosk.storefile import StoreError
@@ -188,7 +188,9 @@ class App:
             self._renewer = Renewer(
                 config.directory, self._pairing, self._prove, self._kick, config.hub.ca
             )
-            self._renewer.start()
+            # The machine that a moved disk came from may still be using the token on it.
+            if not unpaired(self.store.note(PAIRING), self.token)[0]:
+                self._renewer.start()
             token = self._renewer.token
         self.client = SyncClient(
             self.store,
