@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from drivers.emulator import Emulator
-from drivers.events import Lifted, ReaderEvent
+from drivers.events import Lifted, ReaderEvent, SensorUp
 from drivers.reconcile import reconcile
 from drivers.slots import Entry, SlotState
 from drivers.templates import digest_of, read_template
@@ -211,7 +211,8 @@ class Stage:
         self._moved.set()
 
     def _heard(self, event: ReaderEvent) -> None:
-        self.lifted += isinstance(event, Lifted)
+        # A reader that has begun anew has seen a free glass, and tells of no lift.
+        self.lifted += isinstance(event, (Lifted, SensorUp))
         self._moved.set()
 
     def _enrol_all(self) -> None:
