@@ -8,7 +8,7 @@ demo: setup
 	@$(PY) -m kiosk demo
 
 test: setup
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto --dist worksteal
 
 check: lint types qml imports test
 

@@ -288,7 +288,7 @@ def test_doctor_tells_each_part_in_a_line(settings, tmp_path):
         well = run("kiosk", "doctor", "--config", settings)
     lines = well.stdout.splitlines()
     parts = ("python", "qt", "database", "events", "sensor", "library", "orders",
-             "templates", "badges", "token", "hub", "clock")  # fmt: skip
+             "templates", "badges", "claims", "token", "hub", "clock")  # fmt: skip
     assert [line.split()[:2] for line in lines] == [["ok", part] for part in parts]
     ill = run("kiosk", "doctor", "--config", settings, check=False)
     assert ill.returncode == 1
