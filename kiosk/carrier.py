@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from kiosk.carry import CarryError, stretch
-from kiosk.credentials import token_of
+from kiosk.credentials import paired, pairing_of, token_of
 from kiosk.directory import DirectoryError, exchange
 from kiosk.ownhub import hub_client
 from sync.protocol import Ack, Push, encode
@@ -35,18 +35,32 @@ def hand_over(config: Config, bundle: Bundle) -> str:
     Raises `CarryError` or `DirectoryError` where the hub did not take it; it may be tried again.
     """
     said: Counter[str] = Counter()
+    config = paired(config)
+    # The token of a pairing speaks for its own device only.
+    mine = pairing_of(config)
+    device = mine.device if mine is not None else ""
     with hub_client(config) as client:
         for events in _batches(bundle.events):
-            said.update(deliver(client.url, token_of(config), bundle, events, config.hub.ca))
+            said.update(
+                deliver(client.url, token_of(config), bundle, events, device, config.hub.ca)
+            )
     apart = said["quarantined"]
     told = f"{said['ok']} new and {said['dup']} known events are at the hub"
     return told + (f"; {apart} were set apart there, to be looked at" if apart else "")
 
 
 def deliver(
-    url: str, token: str, bundle: Bundle, events: list[Carried], ca: Path | None = None
+    url: str,
+    token: str,
+    bundle: Bundle,
+    events: list[Carried],
+    device: str = "",
+    ca: Path | None = None,
 ) -> Counter[str]:
-    """Push one batch; how often each verdict came. Raises `CarryError` or `DirectoryError`."""
+    """Push one batch, carried by `device`, or by nobody known; how often each verdict came.
+
+    Raises `CarryError` or `DirectoryError`.
+    """
     push = Push(
         0,
         [msgspec.Raw(one.body) for one in events],
@@ -55,7 +69,8 @@ def deliver(
     )
     whose = bundle.whose
     # A carrier writes nothing of its own, so a name for the moment will do.
-    who = {"org": whose.org, "site": whose.site, "device": f"carrier-{uuid.uuid4()}"}
+    device = device or f"carrier-{uuid.uuid4()}"
+    who = {"org": whose.org, "site": whose.site, "device": device}
     query = urlencode(who | {"incarnation": "carrier"})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     status, answer = exchange(url, "POST", f"/v1/push?{query}", encode(push), headers, ca=ca)

@@ -78,9 +78,11 @@ def client_of(db: Path, org: str, site: str) -> Iterator[HubClient]:
         ca = load(None, os.environ).hub.ca
     with register_of(db) as register:
         org, site = org or register.setting("org"), site or register.setting("site")
+        known_as = register.setting("url")
     if not (org and site):
         raise click.UsageError("say which organisation and site: --org ORG --site SITE")
-    with ownhub.client_of(db, hub_token(db, os.environ), org, site, ca) as client:
+    token = hub_token(db, os.environ)
+    with ownhub.client_of(db, token, org, site, ca, known_as) as client:
         yield client
 
 

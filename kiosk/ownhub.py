@@ -38,21 +38,28 @@ def hub_client(config: Config) -> Iterator[HubClient]:
 
 @contextlib.contextmanager
 def client_of(
-    db: Path, token: str, org: str, site: str, ca: Path | None = None
+    db: Path, token: str, org: str, site: str, ca: Path | None = None, known_as: str = ""
 ) -> Iterator[HubClient]:
     """A client of the hub at `db`, which is started for the moment if it does not run.
 
-    Raises `DirectoryError` if that cannot be done.
+    One that speaks TLS is asked by the name it is `known_as`, for which its certificate is, before
+    where it listens. Raises `DirectoryError` if that cannot be done.
     """
-    if url := _answering(noted_beside(db), ca):
-        yield HubClient(url, token, org, site, ca)
-        return
+    noted = noted_beside(db) or ""
+    secure = noted.startswith("https:")
+    for name in (known_as, noted) if secure else (noted,):
+        if url := _answering(name or None, ca):
+            yield HubClient(url, token, org, site, ca)
+            return
     listening = threading.Event()
     child = HubChild(db, token, lambda _: listening.set())
     child.start()
     try:
         if not listening.wait(_START) or child.url is None:
-            raise DirectoryError("the hub could not be started; the log says why")
+            runs = f", or {noted} is not trusted (kiosk hub init --url, [hub] ca_file)"
+            raise DirectoryError(
+                f"the hub could not be started; the log says why{runs if secure else ''}"
+            )
         yield HubClient(child.url, token, org, site)
     finally:
         child.stop()

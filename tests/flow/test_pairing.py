@@ -145,3 +145,18 @@ def test_a_hub_speaks_tls_with_a_given_certificate(hub, tmp_path):
     )
     assert "cannot be used" in refused
     assert "go together" in command("hub", "serve", "--db", db, "--key", key, code=2)
+
+
+def test_commands_beside_a_hub_that_speaks_tls_ask_it_by_its_certificates_name(
+    hub, tmp_path, monkeypatch
+):
+    db, start = hub
+    chain, key = certificate(tmp_path)
+    url = start("--db", db, "--host", "0.0.0.0", "--certificate", chain, "--key", key)  # noqa: S104
+    named = url.replace("0.0.0.0", "localhost")  # noqa: S104  what it says of itself
+    command("hub", "init", "--db", db, "--org", "club", "--site", "hall", "--url", named)
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name,kind,code\nm1,Mia,Moss,member,4711\n")
+    monkeypatch.setitem(PLAIN, "WHORL_HUB_CA_FILE", str(chain))
+    assert "1 people added" in command("hub", "people", "import", people, "--db", db)
+    assert "Mia Moss" in command("hub", "people", "list", "--db", db)

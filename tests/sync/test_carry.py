@@ -11,11 +11,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from kiosk.carrier import deliver
+from kiosk.carrier import deliver, hand_over
 from kiosk.carry import CarryError, export_unsent, import_into, read_bundle, unsent_beyond
+from kiosk.config import Config, Organisation, SiteSection, Storage
 from kiosk.devicekey import FILE
 from kiosk.outbox_commands import export, import_events, reset
+from kiosk.pairing import Applicant, keep, pair
 from kiosk.rescue import open_store
+from tests.sync.auth.rig import stage
 from tests.sync.kiosks import Kiosk, held_by
 from tests.sync.rig import NS, ORG, SITE, TOKEN, TestClock, hub
 
@@ -105,6 +108,26 @@ async def test_a_hub_takes_a_bundle_of_a_kiosk_it_never_met_twice_without_harm(p
         await late.settled()
         late.client.stop()
     assert sorted(held_by(path)) == sorted(ids)
+
+
+async def test_a_paired_kiosk_hands_a_stick_to_the_hub_as_itself(path, kiosks, stick, tmp_path):
+    old, other = kiosks("old"), kiosks("other")
+    ids = old.check_in(3)
+    async with stage(tmp_path) as house:
+        for one in (old, other):
+            folder = one.path.parent
+            config = Config(Organisation(ORG), SiteSection(SITE), storage=Storage(str(folder)))
+            who = one.store.identity
+            signer = one.store.keys.signer(who.incarnation)
+            applicant = Applicant(
+                ORG, SITE, who.device, who.incarnation, "k", signer.public, signer.prove
+            )
+            keep(folder, await in_thread(pair, house.url, house.code(), applicant))
+        export_unsent(old.store, stick)
+        for said in ("3 new and 0 known", "0 new and 3 known"):
+            assert said in await in_thread(hand_over, config, read_bundle(stick))
+    assert sorted(set(held_by(path)) & set(ids)) == sorted(ids)
+    assert rows(path, "SELECT count(*) FROM quarantine") == [(0,)]
 
 
 async def test_a_carried_bundle_can_be_carried_on(path, kiosks, stick, tmp_path):
