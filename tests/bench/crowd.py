@@ -57,9 +57,9 @@ def masked(message: p.Message) -> bytes:
 
 
 def greeting(cursor: p.Cursor | None = None, *more: str) -> bytes:
-    """What a viewer says of itself, and that it follows the room, and `more` before it."""
+    """What a viewer says of itself, and that it follows the room, then `more`."""
     hello_ = p.Hello(p.VERSION, ORG, SITE, "screen", "v", viewer=True)
-    wishes = [*(p.Subscribe(room) for room in more), p.Subscribe(ROOM, cursor)]
+    wishes = [p.Subscribe(ROOM, cursor), *(p.Subscribe(room) for room in more)]
     return b"".join(map(masked, (hello_, *wishes)))
 
 
@@ -90,7 +90,9 @@ class Goal:
 class Viewer(asyncio.Protocol):
     """Counts towards its goal: the frames of live events, or the one that makes it live."""
 
-    def __init__(self, goal: Goal, says: bytes, upgrade_: bytes) -> None:
+    def __init__(self, goal: Goal, says: bytes, upgrade_: bytes, *, stalls: bool) -> None:
+        """One that `stalls` reads nothing of what it asked for."""
+        self._stalls = stalls
         self._goal = goal
         self._says = says
         self._upgrade = upgrade_
@@ -114,6 +116,9 @@ class Viewer(asyncio.Protocol):
             self._open = True
             if self._says:
                 self.transport.write(self._says)
+                if self._stalls:
+                    self.transport.pause_reading()
+                    return
             else:
                 self._goal.one()
         at = 0
@@ -169,7 +174,7 @@ class Crowd:
     async def connect(
         self, count: int, says: bytes, at_once: int = _AT_ONCE, window: int = 0
     ) -> None:
-        """Connect so many more; `window` is how many bytes the kernel may keep for each."""
+        """Connect so many more; those with a `window` (bytes the kernel may keep) stall."""
         slots = asyncio.Semaphore(at_once)
         await asyncio.gather(*(self._add(slots, says, window) for _ in range(count)))
 
@@ -181,7 +186,7 @@ class Crowd:
             if window:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
             await loop.sock_connect(sock, self._address)
-            viewer = Viewer(self.goal, says, self._upgrade)
+            viewer = Viewer(self.goal, says, self._upgrade, stalls=bool(window))
             await loop.create_connection(lambda: viewer, sock=sock)
         self.viewers.append(viewer)
 
@@ -191,11 +196,6 @@ class Crowd:
         for viewer in gone:
             viewer.transport.abort()
         await asyncio.sleep(0)
-
-    def stall(self) -> None:
-        """Read nothing more."""
-        for viewer in self.viewers:
-            viewer.transport.pause_reading()
 
 
 class Publisher(asyncio.Protocol):

@@ -141,7 +141,6 @@ async def _stalled(hub: Server, _: Server) -> list[Line]:
         idle = Crowd(hub.address, upgrade())
         # What they missed elsewhere fills what the kernel holds for each of them.
         await idle.connect(STALLED, greeting(None, session_room(ORG, OTHER)), window=4096)
-        idle.stall()
         troubled += await _served(healthy, kiosk)
         await idle.leave()
     if hub.counter("whorl_lagged_total") < STALLED:
