@@ -84,6 +84,22 @@ class HubClient:
         """Add or change sessions."""
         return self._send([("session", session.id, session) for session in sessions])
 
+    def time(self, confirmed: int | None = None) -> tuple[int, bool]:
+        """The hub's time (UTC ns), and whether it is trusted; `confirmed` says what time it is.
+
+        Raises `DirectoryError`.
+        """
+        body = None if confirmed is None else msgspec.json.encode({"time": confirmed})
+        headers = {"Authorization": f"Bearer {self._token}"}
+        method = "GET" if body is None else "POST"
+        status, answer = exchange(self.url, method, "/v1/time", body, headers, ca=self._ca)
+        if status != http.client.OK:
+            raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
+        try:
+            return int(answer["time"]), bool(answer["trusted"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DirectoryError(f"what answers at {self.url} is no hub") from error
+
     def look(self) -> None:
         """Read one person, as any token of this site may: only to see whether it is taken."""
         path = self._path.replace("/v1/directory", "/v1/people", 1) + "&limit=1"

@@ -23,6 +23,7 @@ from sync.hub.connection import Connection
 from sync.hub.core import MOST_CONNECTIONS, Core
 from sync.hub.errors import ListenError
 from sync.hub.holes import Holes
+from sync.hub.housetime import HouseTime
 from sync.hub.log import Log
 from sync.hub.metrics import Metrics
 from sync.hub.notices import Notices
@@ -188,6 +189,7 @@ class Hub:
             *Api(self._core).routes(),
             *Directory(self._core).routes(),
             *self._doors.requests.routes(),
+            *HouseTime(self._core).routes(),
             *status.routes(),
         ]
         status.describe(routes)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
 import stat
 
@@ -14,7 +16,7 @@ from sync.hub.auth.keys import hub_keys, key_path
 from sync.hub.auth.register import register_path
 from sync.hub.tokens import token_path, url_path
 from tests.sync.auth.rig import stage
-from tests.sync.rig import ORG, SITE
+from tests.sync.rig import ORG, SITE, TOKEN
 
 CODE = re.compile(r"Code: ([0-9A-Z]{4}-[0-9A-Z]{4}) ")
 PIN = "274951"
@@ -57,7 +59,9 @@ def test_without_a_command_a_database_must_be_named(db):
     assert "Missing option '--db'" in done.output
 
 
-@pytest.mark.parametrize("words", [[], ["pair"], ["staff"], ["devices"], ["people"], ["restore"]])
+@pytest.mark.parametrize(
+    "words", [[], ["pair"], ["staff"], ["devices"], ["people"], ["restore"], ["time"]]
+)
 def test_every_command_says_what_it_is_for(words):
     done = CliRunner().invoke(hub, [*words, "--help"])
     assert done.exit_code == 0
@@ -183,3 +187,43 @@ def test_people_and_sessions_reach_a_hub_that_does_not_run(db, tmp_path):
     backwards = ("--start", "2026-03-29T03:30", "--end", "2026-03-29T00:30", "--zone", "UTC")
     assert "--end" in told(db, "sessions", "add", "Night", *backwards, code=2)
     assert "no such zone" in told(db, "sessions", "add", "N", *times, "--zone", "Mars", code=2)
+
+
+async def test_staff_vouch_for_the_time_of_a_hub_that_no_server_tells_it(db, monkeypatch):
+    initialised(db)
+    monkeypatch.setenv("WHORL_HUB_TOKEN", TOKEN)
+
+    async def said(*words, **given):
+        work = functools.partial(told, db, "time", *words, **given)
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    async with stage(db.parent) as running:
+        running.clock.trusted = False
+        url_path(db).write_text(running.url)
+        assert "kiosks are not told" in await said("show")
+        for wrong in ("soon", "2031-03-01T18:30", "1931-03-01T18:30Z"):
+            assert "Error" in await said("confirm", "--at", wrong, code=2)
+        assert "nothing was confirmed" in await said("confirm", typed="n\n", code=1)
+        assert "kiosks are not told" in await said("show")
+        at = ("--at", "2031-03-01T18:30+01:00")
+        assert await said("confirm", *at, typed="y\n") != ""
+        assert await said("show") == "2031-03-01 17:30:00 UTC; kiosks are told.\n"
+    async with stage(db.parent) as again:
+        again.clock.trusted = False
+        url_path(db).write_text(again.url)
+        assert "17:30:00 UTC; kiosks are told" in await said("show"), "in the same boot it holds"
+
+
+async def test_only_who_administers_all_of_a_hub_says_what_time_it_is(tmp_path):
+    async with stage(tmp_path) as served:
+        served.clock.trusted = False
+        assert (await served.get("/v1/time", TOKEN))[1]["trusted"] is False
+        kiosk = (await served.paired())["token"]
+        wish = {"time": 1_900_000_000 * 10**9}
+        assert (await served.post("/v1/time", wish, kiosk))[0] == 403
+        assert (await served.get("/v1/time", kiosk))[1]["trusted"] is False
+        for bad in ({}, {"time": -1}, {"time": "now"}, []):
+            assert (await served.post("/v1/time", bad, TOKEN))[0] == 400
+        status, answer = await served.post("/v1/time", wish, TOKEN)
+        assert (status, answer["trusted"]) == (200, True)
+        assert answer["time"] >= wish["time"]
