@@ -112,6 +112,8 @@ main.add_command(unpair)
 main.add_command(
     LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
 )
+
+
 @main.group()
 def people() -> None:
     """The people this site knows."""
