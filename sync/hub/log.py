@@ -124,6 +124,7 @@ class _Chain:
 class _Transaction:
     """What is gathered in memory, to be written with a few statements at its end."""
 
+    trusted: bool = False
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     ids: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -165,7 +166,8 @@ class Log:
     def begin(self) -> None:
         """Start a transaction; raises `sqlite3.Error` if the disk will not have it."""
         self._db.execute("BEGIN IMMEDIATE")
-        self._now = _Transaction()
+        # Asked once, not for every event: that is a system call.
+        self._now = _Transaction(trusted=self._clock.synced())
 
     def submit(self, submission: Submission) -> list[Judged]:
         """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
@@ -318,7 +320,7 @@ class Log:
         room = self._room(event.room)
         room.head = offset = room.head + 1
         received = self._received()
-        trusted = self._clock.synced()
+        trusted = self._now.trusted
         low, high = interval(event, submission.anchors, received, trusted=trusted)
         rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
