@@ -208,6 +208,8 @@ class Ledger:
     ) -> None:
         """Keep it if it is newer; raises `msgspec.MsgspecError` or `ValueError` for a bad one."""
         said = understood(record, value)
+        if said is not None and said.id != id_:
+            raise ValueError("it is named otherwise than what it describes")
         newer = self._db.execute(
             "INSERT INTO directory VALUES (?, ?, ?, ?, ?) ON CONFLICT (record, id) DO UPDATE"
             " SET rev = excluded.rev, event = excluded.event, value = excluded.value"

@@ -42,7 +42,9 @@ _CAME = """
 SELECT session, person FROM attendance
 WHERE presence <> 'none' OR json_extract(CAST(body AS TEXT), '$.winner') IS NOT NULL
 """
-_INSIDE = "SELECT count(*) FROM attendance WHERE session = ? AND presence = 'inside'"
+_INSIDE = """
+SELECT session, count(*) FROM attendance WHERE presence = 'inside' GROUP BY session
+"""
 _TWICE = """
 SELECT incarnation, kseq, json_group_array(id) FROM event e LEFT JOIN stamp s ON s.seq = e.seq
 WHERE e.device = ? AND (s.quarantined IS NULL OR s.quarantined = 'fork')
@@ -123,12 +125,10 @@ def _of_sessions(
         settled = close_state(entries)
         if settled.disputed:
             yield kinds.close_reopened(name, settled)
-    for name in book.sessions:
+    for name, inside in db.execute(_INSIDE):
         capacity = book.policy(name).capacity
-        if capacity is not None:
-            inside = db.execute(_INSIDE, (name,)).fetchone()[0]
-            if inside > capacity:
-                yield kinds.over_capacity(book.state(name, close_state(())), inside)
+        if capacity is not None and inside > capacity:
+            yield kinds.over_capacity(book.state(name, close_state(())), inside)
 
 
 def _strangers(db: sqlite3.Connection, book: Book) -> Iterator[ReviewItem]:

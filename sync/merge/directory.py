@@ -159,4 +159,9 @@ def _value(record: str, event: Event) -> object:
         return Person(event.person or "", name if isinstance(name, str) else "", kind="visitor")
     value = data if event.kind == Kind.SESSION_OPENED else data["value"]
     wanted = _TYPES.get(record)
-    return value if wanted is None else msgspec.convert(value, wanted)
+    if wanted is None:
+        return value
+    said = msgspec.convert(value, wanted)
+    if isinstance(said, Person | Session) and (record, said.id) != _name(event):
+        raise ValueError("it is named otherwise than what it describes")
+    return said

@@ -146,3 +146,22 @@ def test_many_rows_are_announced_in_slices(tmp_path):
         told = [row for change in heard for row in change.rows]
         assert sorted(row.person for row in told) == sorted(people)
         assert sum(row.status is Status.ABSENT for row in told) == 110
+
+
+def test_too_many_inside_are_told_of_also_in_a_session_nobody_has_described(tmp_path):
+    with contextlib.closing(opened(tmp_path)) as store:
+        limit = {"record": "policy", "id": "site", "rev": 1, "value": {"capacity": 1}}
+        store.record(Draft(Kind.DIRECTORY, data=limit)).result(10)
+        for person in ("p", "q"):
+            store.record(Draft(Kind.CHECK_IN, "unheard-of", person)).result(10)
+        kinds = [item.kind for item in store.review_items()]
+        assert kinds.count("over_capacity") == 1
+
+
+def test_a_session_that_is_named_otherwise_than_it_calls_itself_limits_nobody(tmp_path):
+    with contextlib.closing(opened(tmp_path)) as store:
+        other = SESSION | {"late_at": 1}
+        store.record(Draft(Kind.SESSION_OPENED, "t", data=other)).result(10)
+        store.record(Draft(Kind.CHECK_IN, "s", "p")).result(10)
+        assert [row.status for row in store.attendance("s")] == [Status.PRESENT]
+        assert store.sessions() == []
