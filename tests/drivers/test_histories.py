@@ -6,7 +6,6 @@ import contextlib
 import gc
 import random
 import threading
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -249,9 +248,7 @@ def test_a_thousand_fingers_through_random_faults(tmp_path, monkeypatch):
         tracemalloc.start()
         before = driver_memory()
         files, threads = open_files(), threading.active_count()
-        started = time.monotonic()
         soak.run(1000)
-        took = time.monotonic() - started
         gc.collect()
         grown = driver_memory() - before
         tracemalloc.stop()
@@ -260,7 +257,6 @@ def test_a_thousand_fingers_through_random_faults(tmp_path, monkeypatch):
     assert soak.right > 500, "most fingers are known all the same"
     assert soak.faults > 200
     assert grown < 20_000, f"{grown} bytes more"
-    assert took < 60
 
 
 _PASSING = (errors.TransportError, errors.ProtocolError, errors.Refused)
