@@ -8,8 +8,9 @@ Nobody is told "welcome" before the store has committed.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from drivers import errors, events
 from kiosk import rules

@@ -9,7 +9,7 @@ it touches is folded again in the same transaction.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -378,7 +378,7 @@ def rows_of(db: sqlite3.Connection, session: str) -> list[Attendance]:
 
 def slices(change: Change) -> Iterator[Change]:
     """The change in parts that a screen can take in one by one without a stop."""
-    yield replace(change, rows=change.rows[:_SLICE])
+    yield msgspec.structs.replace(change, rows=change.rows[:_SLICE])
     for start in range(_SLICE, len(change.rows), _SLICE):
         time.sleep(_PAUSE)
         yield Change(rows=change.rows[start : start + _SLICE])

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace
 
 from drivers.errors import Cancelled
 from kiosk.model import Claim

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_QUICK_BACKEND", "software")
 
+import msgspec
 from PySide6.QtQuick import QQuickItem
 
 from kiosk.model import (
@@ -192,7 +192,7 @@ class Stage:
         self.desk.clock.advance(claim.shown * 0.38)
 
     def _link(self, name, **more):
-        self.desk.stage(link=dataclasses.replace(LINKS[name], **more))
+        self.desk.stage(link=msgspec.structs.replace(LINKS[name], **more))
 
     def _answer(self, kind, shown=3, **more):
         name = {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kiosk.model.attendance import Attendance, SessionState
-    from kiosk.model.directory import Person, Session
+import msgspec
+
+from kiosk.model.attendance import Attendance, SessionState
+from kiosk.model.directory import Person, Session
 
 
 class LinkState(StrEnum):
@@ -23,8 +22,7 @@ class LinkState(StrEnum):
     ATTENTION = "attention"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(msgspec.Struct, frozen=True):
     """The truth about the line to the hub; wall times in UTC ns, `retry_at` monotonic seconds."""
 
     state: LinkState = LinkState.OFFLINE
@@ -52,8 +50,7 @@ class SensorState(StrEnum):
     STRANGER = "stranger"  # works, but is not the one, or not as, on record: staff decide
 
 
-@dataclass(frozen=True, slots=True)
-class SensorStatus:
+class SensorStatus(msgspec.Struct, frozen=True):
     """The fingerprint sensor as the door shows it; `since` UTC ns, `retry_at` monotonic seconds.
 
     `mismatch` says how a stranger differs: `blank`, `foreign`, `behind`, `ahead`, `weak` or
@@ -107,8 +104,7 @@ class Reason(StrEnum):
     STUCK = "stuck"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """One answer to one finger, badge or code; `at` and `since` UTC ns, `shown` seconds.
 
     `serial` grows with every outcome, so that two equal ones in a row are still two.
@@ -130,8 +126,7 @@ class Outcome:
     offered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """Somebody has said who they are, and one finger is to bear them out.
 
     `ready` tells that it may be placed; from then on there are `shown` seconds for it. `seen` tells
@@ -145,16 +140,14 @@ class Claim:
     seen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RosterRow:
+class RosterRow(msgspec.Struct, frozen=True):
     """A line of the live roster: a person and the folded attendance of the open session."""
 
     person: Person
     row: Attendance
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """Numbers beside the count bar; `present` includes the late ones."""
 
     present: int = 0
@@ -168,8 +161,7 @@ class Counts:
         return self.present + self.excused + self.absent + self.expected
 
 
-@dataclass(frozen=True, slots=True)
-class DeskState:
+class DeskState(msgspec.Struct, frozen=True):
     """Everything the door shows but the roster's rows, in one value."""
 
     organisation: str = ""
@@ -177,13 +169,12 @@ class DeskState:
     session: Session | None = None
     outcome: Outcome | None = None
     claim: Claim | None = None
-    sensor: SensorStatus = field(default_factory=SensorStatus)
-    link: LinkStatus = field(default_factory=LinkStatus)
-    counts: Counts = field(default_factory=Counts)
+    sensor: SensorStatus = SensorStatus()
+    link: LinkStatus = LinkStatus()
+    counts: Counts = Counts()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What one committed transaction altered, announced after the commit.
 
     `rows` are the attendance rows as they now stand; `people` and `sessions` the directory

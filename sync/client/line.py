@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-import random
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
@@ -229,14 +229,14 @@ class SyncClient:
                 "%s does not get through: %s; trying %s", was, error, self._ladder.transport
             )
             self._tell(state=LinkState.OFFLINE, reason=found.reason, transport="")
-        return replace(found, at_once=True)
+        return dataclasses.replace(found, at_once=True)
 
     async def _climb(self, url: str, token: str) -> None:
         """On a lower rung: look for a better one, at once when asked to try now."""
         wait = self._pacing.climb
         while self._ladder.rung:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(random.uniform(wait / 2, wait)):  # noqa: S311  no secret
+                async with asyncio.timeout(self._backoff.draw(wait / 2, wait)):
                     await self._kicked.wait()
                 wait = self._pacing.climb
             self._kicked.clear()

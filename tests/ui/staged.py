@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from kiosk.model import (
     Attendance,
@@ -77,7 +78,7 @@ class StagedDesk:
         return lambda: self._watchers.remove(watcher)
 
     def stage(self, **changes):
-        self.state = dataclasses.replace(self.state, **changes)
+        self.state = msgspec.structs.replace(self.state, **changes)
         for on_state, _ in list(self._watchers):
             on_state(self.state)
 
@@ -211,5 +212,7 @@ def crowd(people):
         for n in range(people)
     ]
     half = people // 2
-    state = dataclasses.replace(club().state, counts=Counts(present=half, expected=people - half))
+    state = msgspec.structs.replace(
+        club().state, counts=Counts(present=half, expected=people - half)
+    )
     return StagedDesk(state, rows)

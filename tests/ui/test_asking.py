@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from kiosk.model import Claim, Phase
@@ -24,7 +23,7 @@ def asking(qapp, desk):
 
 
 def ask(desk, **changes):
-    desk.stage(phase=Phase.VERIFYING, claim=dataclasses.replace(CLAIM, **changes))
+    desk.stage(phase=Phase.VERIFYING, claim=msgspec.structs.replace(CLAIM, **changes))
 
 
 def test_it_says_whose_finger_by_first_name_and_initial(desk, asking):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 from PySide6.QtTest import QSignalSpy
 
@@ -73,7 +72,7 @@ def test_details_of_an_outage(desk, pill):
     ],
 )
 def test_ages(desk, pill, when, said):
-    desk.stage(link=dataclasses.replace(LINKS["offline"], last_exchange=when))
+    desk.stage(link=msgspec.structs.replace(LINKS["offline"], last_exchange=when))
     assert pill.values[0] == said
 
 
@@ -83,7 +82,7 @@ def test_nothing_is_invented_when_nothing_is_known(desk, pill):
 
 
 async def test_the_seconds_run_only_while_the_details_are_open(desk, pill):
-    desk.stage(link=dataclasses.replace(LINKS["offline"], retry_at=18.0, attempt=1))
+    desk.stage(link=msgspec.structs.replace(LINKS["offline"], retry_at=18.0, attempt=1))
     pill._second.setInterval(20)
     spy = QSignalSpy(pill.detailChanged)
     pill.open()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 
 import msgspec
@@ -33,7 +32,7 @@ def shown(model, role=Role.NAME):
 
 def changed(row, time, status=Status.PRESENT):
     arrival = time if time is None else (staged.at(time), staged.at(time))
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         row, row=msgspec.structs.replace(row.row, arrival=arrival, status=status, method="finger")
     )
 
