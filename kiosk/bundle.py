@@ -8,7 +8,6 @@ form.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
@@ -90,7 +89,7 @@ def open_bundle(data: bytes, passphrase: str) -> list[Copy]:
     try:
         items = msgspec.json.decode(plain, type=list[_Item])
         return [_copy(item, head.format) for item in items]
-    except (msgspec.MsgspecError, binascii.Error):
+    except (msgspec.MsgspecError, ValueError):
         raise BundleError("the file was made by a program that makes them differently") from None
 
 
@@ -100,7 +99,8 @@ def _head(data: bytes) -> tuple[_Head, bytes]:
         raise BundleError("this is no file of exported templates")
     try:
         head = msgspec.json.decode(data[len(_MAGIC) : end], type=_Head)
-    except msgspec.MsgspecError:
+    # Bad UTF-8 is a ValueError, not msgspec's own.
+    except (msgspec.MsgspecError, ValueError):
         raise BundleError("the file's first line is damaged, or of a newer Whorl") from None
     cost_fits = _LEAST_COST <= head.cost <= _MOST_COST and head.cost & (head.cost - 1) == 0
     if head.version != 1 or not cost_fits or len(head.nonce) != 12:

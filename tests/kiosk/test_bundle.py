@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import msgspec
@@ -73,6 +74,14 @@ def test_no_bit_of_it_can_be_changed(bundle, data):
     changed[at] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(BundleError):
         open_bundle(bytes(changed), PHRASE)
+
+
+def test_no_bit_of_the_first_line_can_make_it_fail_otherwise(bundle):
+    for at in range(bundle.index(b"\n") * 8):
+        changed = bytearray(bundle)
+        changed[at // 8] ^= 1 << at % 8
+        with contextlib.suppress(BundleError):  # a digit of a number still is one
+            format_of(bytes(changed))
 
 
 @given(st.binary(max_size=200))
