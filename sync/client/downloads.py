@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_PAGES = 8  # pages of a catch-up that may come before it is asked on
 _BACKLOG = 4000  # events that wait to be applied; what comes beyond is fetched again later
 _NOT_THE_ITEMS = (StoreDamagedError, StoreFullError, StoreWriteError)
 _AT_ONCE = 32  # rooms that catch up side by side
@@ -183,10 +182,11 @@ class Downloads:
             if busy >= _AT_ONCE or self._waiting >= _BACKLOG // 2:
                 return
             if room.stale and not any(page.room == name for page in self._pages):
-                room.stale, room.asked, room.pages, room.heard = False, True, _PAGES, now
+                pages = self._pacing.pages
+                room.stale, room.asked, room.pages, room.heard = False, True, pages, now
                 room.taken = room.applied.offset if room.applied else 0
                 busy += 1
-                await self._say(Subscribe(name, room.applied, echo=False, pages=_PAGES))
+                await self._say(Subscribe(name, room.applied, echo=False, pages=pages))
 
     def _followed(self) -> list[_Room]:
         return list(self._rooms.values())

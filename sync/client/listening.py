@@ -39,7 +39,7 @@ class SseWire(PlainWire):
         raise UnfitError("the event stream ended at once")
 
     async def _listen(self) -> None:
-        backoff = Backoff(self._pacing)
+        backoff = Backoff(self._pacing, self._draw)
         failed: Exception = UnfitError("the event stream ended at once")
         while backoff.attempt < _TRIES:
             self._stream = uuid.uuid4().hex
@@ -136,7 +136,7 @@ class PollingWire(PlainWire):
         self._changed.set()
 
     async def _listen(self) -> None:
-        backoff = Backoff(self._pacing)
+        backoff = Backoff(self._pacing, self._draw)
         while True:
             if not self._follows:
                 self._changed.clear()

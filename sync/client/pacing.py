@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sync.protocol import MAX_BATCH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,8 @@ class Pacing:
     ack: float = 30.0  # a hub that answers no push for so long is given up
     ping: float = 20.0
     sweep: float = 5.0  # how often a filled outbox is looked at even if nobody calls
+    batch: int = MAX_BATCH  # events in one push
+    pages: int = 8  # of a catch-up that may come before it is asked on
     slice: int = 50  # remote events applied at once
     pause: float = 0.002  # between two slices, so that the screen gets its turn
     silence: float = 25.0  # of an event stream, whose hub gives a sign of life every 10
@@ -40,7 +44,7 @@ class Backoff:
         self, pacing: Pacing, draw: Callable[[float, float], float] = random.uniform
     ) -> None:
         self._pacing = pacing
-        self._draw = draw
+        self.draw = draw
         self.attempt = 0
 
     def reset(self) -> None:
@@ -52,4 +56,4 @@ class Backoff:
         # The exponent is capped, or a month offline would overflow a float.
         ceiling = self._pacing.first_retry * 2.0 ** min(self.attempt, 32)
         self.attempt += 1
-        return at_least + self._draw(0.0, min(ceiling, self._pacing.last_retry))
+        return at_least + self.draw(0.0, min(ceiling, self._pacing.last_retry))

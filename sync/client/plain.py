@@ -60,6 +60,12 @@ class _Refused(msgspec.Struct):
 class PlainWire:
     """One exchange; a subclass says how it listens. Close it in the end."""
 
+    # A simulation puts its own in the place of these: chance and the network.
+    _draw = staticmethod(random.uniform)
+
+    def _connector(self, context: ssl.SSLContext | None) -> aiohttp.BaseConnector:
+        return aiohttp.TCPConnector(ssl=context if context is not None else True)
+
     def __init__(
         self, base: str, token: str, pacing: Pacing, context: ssl.SSLContext | None = None
     ) -> None:
@@ -68,7 +74,7 @@ class PlainWire:
         self._pacing = pacing
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}"},
-            connector=aiohttp.TCPConnector(ssl=context if context is not None else True),
+            connector=self._connector(context),
             timeout=aiohttp.ClientTimeout(total=pacing.ack, connect=pacing.connect),
             auto_decompress=False,
             trust_env=urlsplit(base).hostname not in LOOPBACK,
@@ -175,7 +181,7 @@ class PlainWire:
         ceiling = min(self._pacing.first_retry * 2.0 ** min(self._failures, 16), _LAST_RETRY)
         self._failures += 1
         at_least = error.after if isinstance(error, AnsweredError) else 0.0
-        after = at_least + random.uniform(0.0, ceiling)  # noqa: S311  spreads load, keeps no secret
+        after = at_least + self._draw(0.0, ceiling)
         return Ack(push.batch, [Verdict("", "retry", "line", after) for _ in push.events])
 
     async def _ping(self) -> None:

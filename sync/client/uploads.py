@@ -136,7 +136,7 @@ class Uploads:
                 return self._sendable(batch) or self._next_batch()
         if sum(len(batch) for _, batch in self._put_off) >= _MOST_PUT_OFF:
             return []
-        while held := self._store.pending(self._after, MAX_BATCH, MAX_BATCH_BYTES):
+        while held := self._store.pending(self._after, self._pacing.batch, MAX_BATCH_BYTES):
             self._after = held[-1].seq
             fresh = [one for one in held if one.seq not in self._busy]
             if batch := self._sendable(fresh):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -127,13 +127,13 @@ class Core:
         if not _is_device(who):
             return []
         asker = self.askers.setdefault((who.device, who.incarnation), Asker())
-        asker.seen = time.monotonic()
+        asker.seen = asyncio.get_running_loop().time()
         notes, asker.notes = asker.notes, []
         return notes
 
     def devices(self) -> dict[tuple[str, str], Peer | Asker]:
         """The kiosks that are connected, or have asked not long ago."""
-        late = time.monotonic() - _ASKED_WITHIN
+        late = asyncio.get_running_loop().time() - _ASKED_WITHIN
         self.askers = {key: one for key, one in self.askers.items() if one.seen >= late}
         lasting = {key: peer for key, peer in self.connections.items() if isinstance(key, tuple)}
         return self.askers | lasting

@@ -26,7 +26,9 @@ PAGE_BYTES = 128 * 1024
 
 
 class Pages:
-    """A few reader threads, each on a connection of its own."""
+    """A few reader threads, each on a connection of its own; a page has `most` events."""
+
+    most = PAGE_EVENTS
 
     def __init__(self, path: Path, threads: int = 2) -> None:
         self._path = path
@@ -111,7 +113,7 @@ class Pages:
         rows = self._reader().execute(
             "SELECT place - ?, body, envelope FROM event WHERE place > ? AND place < ?"
             " ORDER BY place LIMIT ?",
-            (first, first + after, first + (1 << OFFSET_BITS), PAGE_EVENTS),
+            (first, first + after, first + (1 << OFFSET_BITS), self.most),
         )
         page: list[Row] = []
         size = 0

@@ -196,6 +196,21 @@ class Hub:
         return routes
 
     async def _listen(self) -> str:
+        runner = await self._answering()
+        try:
+            backlog = MOST_CONNECTIONS  # all of them may come at once
+            await web.TCPSite(
+                runner, self._host, self._port, ssl_context=self._tls, backlog=backlog
+            ).start()
+        except OSError as error:
+            where = f"{self._host}:{self._port}"
+            raise ListenError(f"cannot listen on {where}: {error.strerror}") from error
+        host, port = runner.addresses[0][:2]
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    async def _answering(self) -> web.AppRunner:
+        """Be ready to answer requests, wherever they come from."""
         routes = self._routes()
         self._public = {(route.method, route.path) for route in routes if route.public}
         app = web.Application(middlewares=[self._guarded])
@@ -210,17 +225,7 @@ class Hub:
             max_line_size=16 * 1024,
         )
         await self._runner.setup()
-        try:
-            backlog = MOST_CONNECTIONS  # all of them may come at once
-            await web.TCPSite(
-                self._runner, self._host, self._port, ssl_context=self._tls, backlog=backlog
-            ).start()
-        except OSError as error:
-            where = f"{self._host}:{self._port}"
-            raise ListenError(f"cannot listen on {where}: {error.strerror}") from error
-        host, port = self._runner.addresses[0][:2]
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return self._runner
 
     async def _tell_positions(self) -> None:
         holes = Holes(self._core)

@@ -16,7 +16,6 @@ from sync.hub.auth import codes, pins
 from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import Grant, Role
 from sync.hub.auth.limits import Buckets, Limits, neighbourhood, still_waiting, wait_after
-from sync.hub.auth.passes import LIVES
 from sync.hub.auth.register import Device, Staff
 from sync.possession import pairing_statement, proven, renewal_statement
 from sync.protocol import Close
@@ -255,7 +254,7 @@ class Office:
 
     def _issued(self, grant: Grant, *, name: str, pepper: str = "") -> Issued:
         token, full = self._gate.passes.make(grant)
-        life = LIVES[full.role]
+        life = self._gate.passes.lives[full.role]
         return Issued(
             token,
             full.role,

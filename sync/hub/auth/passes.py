@@ -18,6 +18,8 @@ from kiosk.model import Rank
 from sync.hub.auth.grants import Grant, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kiosk.clock import Clock
 
 _ALGORITHM = "HS256"
@@ -50,7 +52,9 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Passes:
-    """Makes tokens and reads them again; stateless, for any thread."""
+    """Makes tokens, good for `lives` (seconds), and reads them again; for any thread."""
+
+    lives: Mapping[Role, int] = LIVES
 
     def __init__(self, signing: bytes, clock: Clock) -> None:
         self._signing = signing
@@ -63,7 +67,7 @@ class Passes:
     def make(self, grant: Grant, life: int | None = None) -> tuple[str, Grant]:
         """A token for the grant, good for `life` seconds, and the grant as the token has it."""
         now = self.now()
-        life = LIVES[grant.role] if life is None else life
+        life = self.lives[grant.role] if life is None else life
         full = replace(grant, expires=now + life)
         claims = _Claims(
             iss=_ISSUER,
