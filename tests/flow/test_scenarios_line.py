@@ -34,6 +34,7 @@ from tests.flow.scene import (
 from tests.kiosk.test_hub_commands import PIN, told
 from tests.sync.auth.rig import stage
 from tests.sync.auth.test_transports import READING, ask_any
+from tests.sync.false_hubs import accept_then_close, false_hub, junk_after_welcome
 from tests.sync.kiosks import QUICK
 from tests.sync.proxy import proxied
 from tests.sync.rig import (
@@ -51,7 +52,6 @@ from tests.sync.rig import (
     opened,
     until,
 )
-from tests.sync.test_client import accept_then_close, false_hub, junk_after_welcome
 from tests.sync.test_hub_http import asked
 
 SCREENLESS = True
