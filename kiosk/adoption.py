@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-import msgspec
-
 if TYPE_CHECKING:
     import sqlite3
 
@@ -32,6 +30,6 @@ def adopt_small(db: sqlite3.Connection, salvage: Salvage) -> None:
         db.executemany("INSERT OR IGNORE INTO slot VALUES (?, ?, ?, ?, ?, ?)", slots)
         bound = [(1, *astuple(binding)) for binding in salvage.binding]
         db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)", bound)
-    anchors = [msgspec.structs.astuple(anchor) for anchor in salvage.anchors]
+    anchors = [(a.boot, a.ticks, a.hub, a.round_trip) for a in salvage.anchors]
     db.executemany("INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?)", anchors)
     db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", salvage.notes.items())

@@ -87,7 +87,8 @@ def export_unsent(store: Store, file: Path) -> Exported:
         left = f"; {len(held)} that cannot be read or signed stay here" if held else ""
         raise CarryError(f"nothing is unsent that could be exported{left}")
     who = store.identity
-    whose = Whose(who.org, who.site, who.device, [*store.anchors(), *store.carried_anchors()])
+    own = [msgspec.structs.replace(anchor, device=who.device) for anchor in store.anchors()]
+    whose = Whose(who.org, who.site, who.device, [*own, *store.carried_anchors()])
     data = _MAGIC + b"\n".join((msgspec.json.encode(whose), *lines)) + b"\n"
     end = msgspec.json.encode(_End(len(lines), _digest(data)))
     try:

@@ -68,13 +68,19 @@ class SystemClock:
         return not status.value & _STA_UNSYNC
 
 
-class Anchor(msgspec.Struct, frozen=True):
-    """One good hub round trip of one boot: at `ticks` the hub's clock read `hub`."""
+class Anchor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One good hub round trip of one boot: at `ticks` the hub's clock read `hub`.
+
+    `since` are the ticks at which the database came to that machine, if that was running already.
+    `device` is whose boot it was, "" for that of whoever sends it.
+    """
 
     boot: str
     ticks: int
     hub: int
     round_trip: int
+    since: int = 0
+    device: str = ""
 
 
 class HubClock:
@@ -116,21 +122,27 @@ class HubClock:
 
 
 def bounds(
-    boot: str, ticks: int, floor: int, anchors: Iterable[Anchor], received: int
+    boot: str, ticks: int, floor: int, anchors: Iterable[Anchor], received: int, since: int = 0
 ) -> tuple[int, int]:
     """The interval (low, high; UTC ns) of an event of a boot in which no hub was heard.
 
     `floor` is the latest time that the device had heard before, so the boot began after it. An
     anchor later than that is of a later boot, so the event is older than that boot. `received` is
     when the hub got it. Nothing of the machine's own wall clock goes into this.
+
+    A database that comes to a running machine (its disk was moved, cloned or rescued) finds a boot
+    that may be older than what it has heard. All that is sure is that the time heard of was over
+    when it came, at the boot's ticks `since`; likewise with a later anchor and its own `since`.
+    `anchors` must all be of the event's device: the boots of two say nothing of each other.
     """
-    running = int(max(ticks, 0) * (1 - DRIFT_PER_NS))
+    running = int(max(ticks - since, 0) * (1 - DRIFT_PER_NS))
     low = max(floor, EARLIEST) + running
     high = received
     for anchor in anchors:
         if anchor.boot != boot and anchor.hub > floor:
-            began = anchor.hub - anchor.ticks
-            slack = anchor.round_trip // 2 + int(abs(anchor.ticks) * DRIFT_PER_NS)
+            age = anchor.ticks - anchor.since
+            began = anchor.hub - age
+            slack = anchor.round_trip // 2 + int(abs(age) * DRIFT_PER_NS)
             high = min(high, began + slack)
     return min(low, high), high
 

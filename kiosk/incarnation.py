@@ -13,10 +13,13 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kiosk import anchors
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
+    from kiosk.clock import Clock
     from kiosk.devicekey import DeviceKeys
 
 # Notes of the database.
@@ -60,8 +63,11 @@ def settle(
     keys: DeviceKeys,
     machine: str,
     chance: Callable[[], uuid.UUID] = uuid.uuid4,
+    clock: Clock | None = None,
 ) -> Lineage:
     """Go on with the incarnation in the database, or begin a new one, on disk when this returns.
+
+    `clock` is this machine's, for what the disk's coming to it means for the time.
 
     Raises `KeyError` where a note is missing, `DeviceKeyError`, `sqlite3.Error`.
     """
@@ -78,6 +84,8 @@ def settle(
     if why:
         incarnation = chance().hex
         notes |= begun(keys, incarnation, why)
+        if why == MOVED and clock is not None:
+            notes[anchors.CAME] = anchors.arrived(meta.get(anchors.CAME), clock)
     else:
         notes["key"] = _key_note(keys, incarnation)
     fresh = [(name, value) for name, value in notes.items() if meta.get(name, "") != value]

@@ -17,6 +17,7 @@ import msgspec
 
 from kiosk import pruning
 from kiosk.adoption import adopt_place, adopt_small
+from kiosk.anchors import CAME, arrivals, rescued
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
 from kiosk.folding import Folding, Touched
 from kiosk.incarnation import begun
@@ -89,7 +90,8 @@ class Ledger:
         self._go_on_behind_pruned()
         anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
         self._anchor = next((Anchor(*row) for row in anchors), None)
-        self._floor: int = connection.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
+        self._floor = self._latest_heard()
+        self.since = arrivals(connection).get(clock.boot, 0)
         self._folding = Folding(connection)
         self._fold_anew()
 
@@ -99,7 +101,7 @@ class Ledger:
         Raises what `work` or SQLite raised; then nothing at all has been changed.
         """
         touched = Touched()
-        before = self.identity, self._kseq, self._head, self._anchor
+        before = self.identity, self._kseq, self._head, self._anchor, self._floor, self.since
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._folding.renew()
@@ -108,7 +110,7 @@ class Ledger:
             self._db.execute("COMMIT")
         except BaseException:
             self._folding.rolled_back()
-            self.identity, self._kseq, self._head, self._anchor = before
+            self.identity, self._kseq, self._head, self._anchor, self._floor, self.since = before
             self._roll_back()
             raise
         self._folding.committed()
@@ -146,6 +148,7 @@ class Ledger:
                 data=draft.data,
                 # Once this boot has an anchor, that says it better.
                 floor=0 if self._anchor else self._floor,
+                since=0 if self._anchor else self.since,
                 prev=self._head,
             )
         )
@@ -387,9 +390,15 @@ class Ledger:
 
     def _adopt_small(self, salvage: Salvage) -> None:
         adopt_small(self._db, salvage)
+        # Where the damaged file was before is not known: what it had heard may be of this boot.
+        self.since = rescued(self._db, salvage.notes.get(CAME), self._clock)[self._clock.boot]
+        self._floor = self._latest_heard()
         if self._anchor is None:
             here = (anchor for anchor in salvage.anchors if anchor.boot == self._clock.boot)
             self._anchor = next(here, None)
+
+    def _latest_heard(self) -> int:
+        return self._db.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
 
     def carry(self, carried: Sequence[Carried], touched: Touched) -> int:
         """Take in events of other devices, to be passed on with their signatures; how many."""

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from kiosk import pruning, review
+from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
 from kiosk.entries import readable
@@ -93,8 +94,6 @@ _LOG = logging.getLogger(__name__)
 # Local facts overtake whatever the hub sends: somebody is standing at the door.
 _LOCAL, _REMOTE, _STOP = 0, 1, 2
 KEEP_DAYS = 400.0  # events are kept at least as long, whatever the hub has
-_ANCHORS = "anchors"
-_CARRIED_ANCHORS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Store:
         from others; "" if that is not looked at.
         """
         keys = DeviceKeys(path.with_name(FILE))
-        lock, identity = open_checked(path, org, site, keys, machine)
+        lock, identity = open_checked(path, org, site, keys, machine, clock)
         try:
             return cls(path, lock, clock, zone, identity, keys)
         except Exception as error:
@@ -231,7 +230,7 @@ class Store:
         """Begin a new incarnation (see `kiosk.incarnation`); `identity` is it from then on."""
         return self._submit(_LOCAL, lambda _: self._ledger.renew(self.keys, why))
 
-    def carry(self, carried: Sequence[Carried], anchors: Sequence[Anchor] = ()) -> Future[int]:
+    def carry(self, events: Sequence[Carried], anchors: Sequence[Anchor] = ()) -> Future[int]:
         """Take in events of other devices, to be passed on; how many were not here already.
 
         Who calls has checked that their authors signed them. `anchors` are of the authors' boots:
@@ -239,16 +238,14 @@ class Store:
         """
 
         def work(touched: Touched) -> int:
-            kept = {(a.boot, a.ticks): a for a in (*self.carried_anchors(), *anchors)}
-            note = msgspec.json.encode(list(kept.values())[-_CARRIED_ANCHORS:]).decode()
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ANCHORS, note))
-            return self._ledger.carry(carried, touched)
+            keep_carried(self._db, anchors)
+            return self._ledger.carry(events, touched)
 
         return self._submit(_LOCAL, work)
 
     def carried_anchors(self) -> list[Anchor]:
         """The anchors that came along with carried events."""
-        return msgspec.json.decode(self.note(_ANCHORS) or "[]", type=list[Anchor])
+        return carried(self._reader())
 
     def prune(self, safe: Safe, now: int) -> Future[int]:
         """Let go of what is safe at the hub and older than `keep_days` (see `kiosk.pruning`).
@@ -261,6 +258,11 @@ class Store:
     def last_kseq(self) -> int:
         """How many events the present incarnation has written."""
         return self._ledger.last_kseq
+
+    @property
+    def since(self) -> int:
+        """The ticks at which the database came to this boot, if it was running; else 0."""
+        return self._ledger.since
 
     def save_anchor(self, anchor: Anchor) -> Future[None]:
         """Keep a boot's best round trip: it times what is recorded from now on.
@@ -343,8 +345,8 @@ class Store:
         return [site_room(org, self.identity.site), *(session_room(org, one.id) for one in near)]
 
     def anchors(self) -> list[Anchor]:
-        """The anchors of all boots known here."""
-        return [Anchor(*row) for row in self._read("SELECT * FROM anchor")]
+        """The anchors of all boots of this device known here."""
+        return known(self._reader())
 
     def people(self) -> list[Person]:
         """Every person of the directory, active or not."""
@@ -457,17 +459,15 @@ class Store:
         try:
             result, change = self._ledger.transact(job.work)
         except Exception as error:  # noqa: BLE001  handed to whoever waits for this job
-            self._fail(job.future if waiting else None, job.meaning(error, self.path))
+            failure = job.meaning(error, self.path)
+            if waiting:
+                job.future.set_exception(failure)
+            else:
+                _LOG.error("a write nobody waits for failed: %s", failure)
             return
         self._announce(change)
         if waiting:
             job.future.set_result(result)
-
-    def _fail(self, future: Future[Any] | None, error: Exception) -> None:
-        if future is None:
-            _LOG.error("a write nobody waits for failed: %s", error)
-        else:
-            future.set_exception(error)
 
     def _announce(self, change: Change) -> None:
         if change.sessions:

@@ -29,6 +29,8 @@ from kiosk.incarnation import settle
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kiosk.clock import Clock
+
 
 class StoreError(KioskError):
     """Root of what the store raises."""
@@ -69,7 +71,12 @@ class Identity:
 
 
 def open_checked(
-    path: Path, org: str, site: str, keys: DeviceKeys | None = None, machine: str = ""
+    path: Path,
+    org: str,
+    site: str,
+    keys: DeviceKeys | None = None,
+    machine: str = "",
+    clock: Clock | None = None,
 ) -> tuple[IO[str], Identity]:
     """Lock, check and migrate the file; the held lock and whose database it is.
 
@@ -88,7 +95,7 @@ def open_checked(
             schema.migrate(connection)
             if lacking := schema.missing(connection):
                 raise StoreDamagedError(f"{path} is damaged: it has lost {', '.join(lacking)}")
-            return lock, _identify(connection, org, site, keys, machine)
+            return lock, _identify(connection, org, site, keys, machine, clock)
         finally:
             connection.close()
     except schema.SchemaTooNewError as error:
@@ -166,7 +173,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _identify(
-    connection: sqlite3.Connection, org: str, site: str, keys: DeviceKeys, machine: str
+    connection: sqlite3.Connection,
+    org: str,
+    site: str,
+    keys: DeviceKeys,
+    machine: str,
+    clock: Clock | None,
 ) -> Identity:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if not meta:
@@ -182,7 +194,7 @@ def _identify(
     if (meta["org"], meta["site"]) != (org, site):
         belongs = f"{meta['org']}/{meta['site']}"
         raise StoreForeignError(f"the database belongs to {belongs}, not to {org}/{site}")
-    return Identity(org, site, *settle(connection, keys, machine))
+    return Identity(org, site, *settle(connection, keys, machine, clock=clock))
 
 
 def found_at_open(error: Exception, path: Path) -> StoreError:

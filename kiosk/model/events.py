@@ -63,7 +63,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     incarnation); `prev` and `hash` chain those events. `wall` (UTC ns) and `zone` are what the
     device believed; `ticks` (CLOCK_BOOTTIME ns) of `boot` is what the true time is worked out
     from. `saw` holds the ids that a decision was made in sight of. `floor` is the latest time (UTC
-    ns) that the device had ever heard from a hub, given where none was heard in this boot yet.
+    ns) that the device had ever heard from a hub, given where none was heard in this boot yet;
+    `since` the ticks from which it holds, if the database came to a machine that was running.
 
     What `data` holds, by kind: check_in and check_out `{method, sensor?, slot?, score?, verified?}`
     (`verified` what became of a claim: `finger`, or why none was compared: `unreadable`,
@@ -97,6 +98,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     saw: tuple[str, ...] = ()
     data: dict[str, Any] = {}
     floor: Int64 = 0
+    since: Int64 = 0
     prev: str = ""
     hash: str = ""
 

@@ -261,6 +261,7 @@ class Exchange:
         trip = self._clock.ticks() - sent
         if hub_time is None or not 0 <= trip < _LONGEST_ROUND_TRIP:
             return
-        anchor = Anchor(self._clock.boot, sent + trip // 2, hub_time, trip)
+        since = self._store.since
+        anchor = Anchor(self._clock.boot, sent + trip // 2, hub_time, trip, since)
         self._uploads.anchor(anchor)
         self._store.save_anchor(anchor)

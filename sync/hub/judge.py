@@ -165,13 +165,19 @@ def authentic(body: bytes, event: Event) -> bool:
 
 
 def interval(
-    event: Event, anchors: Sequence[Anchor], received: int, *, trusted: bool = True
+    event: Event,
+    anchors: Sequence[Anchor],
+    received: int,
+    *,
+    trusted: bool = True,
+    carrier: str = "",
 ) -> tuple[int, int]:
     """When the event happened (UTC ns, low and high), by the anchor of its boot that says it best.
 
     Without one: by a wall clock that the kernel called synchronised, as far as that can be; else
     between what is known before and after that boot. If the hub's own time is not `trusted`, there
-    is nothing to hold the wall clock against.
+    is nothing to hold the wall clock against. `carrier` is the device that sent event and anchors:
+    what is known of its boots tells nothing of another's.
     """
     mine = [anchor for anchor in anchors if anchor.boot == event.boot]
     best = mine[0] if mine else None
@@ -180,7 +186,8 @@ def interval(
             mine, key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS
         )
     if best is None and trusted:
-        low, high = bounds(event.boot, event.ticks, event.floor, anchors, received)
+        own = [a for a in anchors if (a.device or carrier) in ("", event.device)]
+        low, high = bounds(event.boot, event.ticks, event.floor, own, received, event.since)
         if event.synced and low <= event.wall <= high:
             return event.wall, event.wall
         return low, high

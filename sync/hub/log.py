@@ -321,7 +321,9 @@ class Log:
         room.head = offset = room.head + 1
         received = self._received()
         trusted = self._now.trusted
-        low, high = interval(event, submission.anchors, received, trusted=trusted)
+        low, high = interval(
+            event, submission.anchors, received, trusted=trusted, carrier=submission.device
+        )
         rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
             Envelope(self.epoch, offset, received, low, high, code=code, rank=rank)

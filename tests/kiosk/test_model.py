@@ -79,6 +79,7 @@ DIFFERENT = {
     "saw": ("e2", "e1"),
     "data": {"status": "excused"},
     "floor": 1,
+    "since": 1,
     "prev": "",
 }
 
@@ -104,6 +105,7 @@ events = st.builds(
     saw=st.lists(texts, max_size=3).map(tuple),
     data=st.dictionaries(texts, st.none() | st.booleans() | sixty_four | texts, max_size=3),
     floor=sixty_four,
+    since=sixty_four,
     prev=texts,
     hash=texts,
 )
