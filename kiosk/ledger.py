@@ -363,7 +363,9 @@ class Ledger:
             (incarnation, above),
         ).rowcount
 
-    def adopt(self, salvage: Salvage, touched: Touched) -> int:
+    def adopt(
+        self, salvage: Salvage, notes: Callable[[int], dict[str, str]], touched: Touched
+    ) -> int:
         """Unite what a damaged database held with what is here; what is here wins."""
         for record in salvage.records:
             self._adopt_record(record, touched)
@@ -380,6 +382,8 @@ class Ledger:
             seq = self._insert(event, one.body, None, touched, (one.low, one.high))
             queued += adopt_place(self._db, seq, one)
         self._adopt_small(salvage)
+        put = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        self._db.executemany(put, notes(queued).items())
         return queued
 
     def _adopt_record(self, row: tuple[str, str, int, str, bytes], touched: Touched) -> None:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from kiosk import pruning, review
+from kiosk import gaps, pruning, review
 from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
@@ -217,14 +217,7 @@ class Store:
 
         `notes` are set along with it, made from that number.
         """
-
-        def work(touched: Touched) -> int:
-            queued = self._ledger.adopt(salvage, touched)
-            for note in notes(queued).items():
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", note)
-            return queued
-
-        return self._submit(_LOCAL, work)
+        return self._submit(_LOCAL, lambda touched: self._ledger.adopt(salvage, notes, touched))
 
     def renew(self, why: str) -> Future[None]:
         """Begin a new incarnation (see `kiosk.incarnation`); `identity` is it from then on."""
@@ -385,6 +378,10 @@ class Store:
     def names(self) -> Names:
         """What the ids in review items are called, for `sync.merge.explain`."""
         return review.names(self._reader())
+
+    def lacking(self) -> list[tuple[Session, int]]:
+        """Of which sessions how many events neither this kiosk nor the hub has any longer."""
+        return gaps.lacking(self._reader(), self.identity.org, self.sessions())
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""

@@ -172,6 +172,11 @@ class Stage:
         )
         self.shell.pill.open()
 
+    def pill_missing(self):
+        self.idle()
+        self._link("online", missing=((self.desk.state.session.title, 12),))
+        self.shell.pill.open()
+
     def crowd(self):
         self.desk.stage(counts=Counts(present=1987, late=212, expected=13))
 
@@ -230,6 +235,7 @@ SCENES = (
     "starting",
     "other_ways_code",
     "pill_detail",
+    "pill_missing",
 )
 
 

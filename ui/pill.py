@@ -84,7 +84,8 @@ class Pill(QObject):
 
     @Property(str, notify=changed)
     def line(self) -> str:
-        return self._words(f"detail.{self._state.link.state}_line")
+        link = self._state.link
+        return f"{self._words(f'detail.{link.state}_line')} {self._missing(link)}".rstrip()
 
     @Property("QStringList", notify=changed)
     def labels(self) -> list[str]:
@@ -119,6 +120,18 @@ class Pill(QObject):
     def _tell(self) -> None:
         self.changed.emit()
         self.detailChanged.emit()
+
+    def _missing(self, link: LinkStatus) -> str:
+        """What the hub no longer keeps and this kiosk never had; "" for nothing."""
+        if not link.missing:
+            return ""
+        number = sum(count for _, count in link.missing)
+        if len(link.missing) > 1:
+            return self._words("detail.missing_several", n=number, sessions=len(link.missing))
+        session = link.missing[0][0]
+        if number == 1:
+            return self._words("detail.missing_one", session=session)
+        return self._words("detail.missing", session=session, n=number)
 
     def _last_exchange(self, link: LinkStatus) -> str:
         if link.last_exchange is None:

@@ -36,6 +36,8 @@ class LinkStatus(msgspec.Struct, frozen=True):
     retry_at: float | None = None
     attempt: int = 0
     reason: str = ""
+    # Of which sessions (by title) how many older events are neither at the hub nor here.
+    missing: tuple[tuple[str, int], ...] = ()
 
 
 class SensorState(StrEnum):

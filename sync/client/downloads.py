@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from kiosk import gaps
 from kiosk.model import site_room
 from kiosk.store import StoreDamagedError, StoreFullError, StoreWriteError
 from sync.client import cursors
@@ -57,13 +58,15 @@ class _Page:
     room: str
     items: list[tuple[bytes, Envelope]]
     upto: Cursor
+    after: int
+    missing: int
 
 
 class Downloads:
     """Follows `store.rooms()`, also those that come to be known later.
 
     `passed_over` counts the events that the store could not take in for what they hold; the hub
-    keeps them.
+    keeps them. `gaps_told` grows when it may be another number that the hub no longer keeps.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class Downloads:
         # Cursors that moved past nothing but own events: saved a little later, many in one.
         self._moved: dict[str, _Page] = {}
         self.passed_over = 0
+        self._gaps = gaps.read(store.note(gaps.NOTE))
+        self.gaps_told = 0
 
     def wake(self) -> None:
         """There may be new rooms."""
@@ -143,8 +148,8 @@ class Downloads:
         if not events.live:
             room.pages -= 1
         items = [(bytes(item.event), item.envelope) for item in events.items]
-        page = _Page(events.room, items, _end(events))
-        if items:
+        page = _Page(events.room, items, _end(events), events.after, events.missing)
+        if items or page.missing:
             self._waiting += len(items)
             self._pages.append(page)
             self._moved.pop(events.room, None)
@@ -194,6 +199,11 @@ class Downloads:
     async def _apply(self, page: _Page) -> None:
         room = self._rooms[page.room]
         self._waiting -= len(page.items)
+        told = gaps.noted(self._gaps, page.room, page.after, page.missing)
+        if told != self._gaps and not await self._keep_gaps(room, page, told):
+            return
+        if not page.items:
+            self._moved[page.room] = page
         step = self._pacing.slice
         for start in range(0, len(page.items), step):
             part = page.items[start : start + step]
@@ -201,6 +211,7 @@ class Downloads:
             if not await self._write(room, page, part, page.upto if last else _at(page, part[-1])):
                 return
             await asyncio.sleep(self._pacing.pause)
+        self.gaps_told += page.room in told
         if room.pages <= 0 and not room.live:
             room.stale = True
         self._look |= page.room == self._site
@@ -214,13 +225,26 @@ class Downloads:
         try:
             await self._put(before, page, part, upto)
         except Exception as error:  # noqa: BLE001  a store that refuses must not cut the line
-            _LOG.error("remote events cannot be written, they are fetched anew: %s", error)
-            self._drop(page.room)
-            room.lost()
-            await asyncio.sleep(self._pacing.sweep)
+            await self._refused(room, page, error)
             return False
         room.applied = upto
         return True
+
+    async def _keep_gaps(self, room: _Room, page: _Page, told: gaps.Gaps) -> bool:
+        """Keep what the hub has let go of, before what is left looks like all there ever was."""
+        try:
+            await asyncio.wrap_future(self._store.set_note(gaps.NOTE, gaps.written(told)))
+        except Exception as error:  # noqa: BLE001  as above
+            await self._refused(room, page, error)
+            return False
+        self._gaps = told
+        return True
+
+    async def _refused(self, room: _Room, page: _Page, error: Exception) -> None:
+        _LOG.error("remote events cannot be written, they are fetched anew: %s", error)
+        self._drop(page.room)
+        room.lost()
+        await asyncio.sleep(self._pacing.sweep)
 
     async def _put(
         self,

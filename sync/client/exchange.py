@@ -105,6 +105,11 @@ class Exchange:
         """How many events the hub has quarantined over this connection."""
         return self._uploads.set_apart
 
+    @property
+    def gaps_told(self) -> int:
+        """Grows when it may be another number of events that the hub no longer keeps."""
+        return self._downloads.gaps_told
+
     def wake(self) -> None:
         """The outbox or the rooms may have grown."""
         self._uploads.wake()

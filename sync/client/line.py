@@ -79,7 +79,7 @@ class SyncClient:
         self._rungs = Rungs(pacing, ca, self._connect)
         self._status = LinkStatus()
         self._said: LinkStatus | None = None
-        self._seen_apart: tuple[int, int | None] | None = None
+        self._seen_apart: tuple[int, tuple[int, int] | None] | None = None
         self._careful = False
         self._offered: dict[tuple[str, str], int] = {}
         self._exchange: Exchange | None = None
@@ -309,12 +309,15 @@ class SyncClient:
 
     def _counted(self, status: LinkStatus) -> LinkStatus:
         # Counting those goes through the whole log, so only when there can be new ones.
-        set_apart = self._exchange.set_apart if self._exchange else None
-        seen = (self._backoff.attempt, set_apart)
+        exchange = self._exchange
+        told = (exchange.set_apart, exchange.gaps_told) if exchange else None
+        seen = (self._backoff.attempt, told)
         try:
             held, oldest = self._store.held()
             if seen != self._seen_apart:
-                status = replace(status, quarantined=self._store.quarantined())
+                missing = tuple((one.title, count) for one, count in self._store.lacking())
+                apart = self._store.quarantined()
+                status = replace(status, quarantined=apart, missing=missing)
                 self._seen_apart = seen
         except Exception as error:  # noqa: BLE001  a count is for show, the line is not
             self._note_failure("the outbox cannot be counted", error)

@@ -62,6 +62,23 @@ def test_details_of_an_outage(desk, pill):
 
 
 @pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ((("Choir", 12),), "Choir: 12 older events are no longer at the hub."),
+        ((("Choir", 1),), "Choir: one older event is no longer at the hub."),
+        (
+            (("Choir", 12), ("Karate", 3)),
+            "15 older events of 2 sessions are no longer at the hub.",
+        ),
+    ],
+)
+def test_what_the_hub_no_longer_keeps_is_said_without_alarm(desk, pill, missing, said):
+    desk.stage(link=msgspec.structs.replace(LINKS["online"], missing=missing))
+    assert pill.line == f"Every check-in of this kiosk has reached the hub. {said}"
+    assert (pill.text, pill.tone) == ("Online", "quiet")
+
+
+@pytest.mark.parametrize(
     ("when", "said"),
     [
         (staged.at("18:04"), "18:04, 0 s ago"),
