@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +26,8 @@ _LONGEST_NAME = 200
 # Where a request carries what its token grants, and whom to ask for more.
 GRANT = web.RequestKey("grant", Grant)
 ACCESS = web.RequestKey("access", Access)
+# Where a request came from, as far as that can be believed.
+ADDRESS = web.RequestKey("address", str)
 
 
 class BadRequestError(ProtocolError):
@@ -39,13 +40,8 @@ class BadRequestError(ProtocolError):
 
 
 def caller(request: web.Request, subject: str = "") -> Caller:
-    """Where a request came from: the peer, or who a proxy on this machine says it was."""
-    address = request.remote or ""
-    # The last entry is the proxy's own; those before it are whatever the client wrote.
-    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    if told and _is_address(address, loopback=True) and _is_address(told):
-        address = told
-    return Caller(address, f"{request.method} {request.path}", subject)
+    """Where a request came from, and what for."""
+    return Caller(request[ADDRESS], f"{request.method} {request.path}", subject)
 
 
 def shown(request: web.Request) -> str | None:
@@ -164,14 +160,6 @@ async def handed_over(request: web.Request, response: web.StreamResponse) -> Non
 
 def _too_long(most: int) -> BadRequestError:
     return BadRequestError(f"more than {most} bytes", 413, "oversized")
-
-
-def _is_address(text: str, *, loopback: bool = False) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return address.is_loopback or not loopback
 
 
 def _is_count(text: str) -> bool:

@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sync.hub.access import Who
+from sync.hub.auth.gate import Visit
 from sync.hub.authors import introduce
+from sync.hub.talks import Talks
 from sync.hub.writer import Job
 from sync.protocol import VERSION, Close, Welcome, check_version
 
 if TYPE_CHECKING:
     from kiosk.clock import Clock
     from sync.hub.access import Access
-    from sync.hub.auth.gate import Caller, Visit
+    from sync.hub.auth.gate import Caller
     from sync.hub.frames import Parcel
     from sync.hub.metrics import Metrics
     from sync.hub.pages import Pages
@@ -77,6 +79,7 @@ class Core:
         self.missing = 0  # events that connected devices have lost
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
+        self.talks = Talks()
         self.streams: dict[str, Stream] = {}
         self.askers: dict[tuple[str, str], Asker] = {}
         self._visits: dict[Peer, tuple[object, Visit]] = {}
@@ -108,14 +111,16 @@ class Core:
     def enter(self, peer: Peer, who: Who, *, alone: bool = True) -> None:
         """Register a connection, which ends an older one of the same device if it is to be `alone`.
 
-        Raises `DeniedError` if there are too many.
+        Raises `DeniedError` if there are too many, of all or of those that share its token.
         """
         key: object = (who.device, who.incarnation) if alone and _is_device(who) else peer
         older = self.connections.get(key)
         if older is None and len(self.connections) >= MOST_CONNECTIONS:
             raise self.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
+        visit = Visit(who.grant, peer.close, line=key is not peer)
+        self.access.gate.enter(visit, replaces=older is not None)
         self.connections[key] = peer
-        self._visits[peer] = key, self.access.gate.enter(who.grant, peer.close)
+        self._visits[peer] = key, visit
         if older is not None:
             _LOG.warning("device %s connected again; the older connection ends", who.device)
             older.close(Close.SUPERSEDED, "the same device connected again")

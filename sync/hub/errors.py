@@ -7,6 +7,7 @@ HubError
 +-- RegisterError    the register of devices and staff cannot be used
 +-- BackupError      a backup cannot be made, or brought back
 +-- ListenError      the address cannot be listened on
++-- ProxyError       a proxy to be trusted is named by no address
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class BackupError(HubError):
 
 class ListenError(HubError):
     """The address cannot be listened on."""
+
+
+class ProxyError(HubError):
+    """A proxy to be trusted is named by no address."""

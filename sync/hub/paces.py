@@ -14,9 +14,9 @@ class Pace:
         self._left = most
         self._seen = 0.0
 
-    def take(self, now: float) -> float:
-        """Take one token; the seconds to wait before acting on it, 0.0 if none."""
+    def take(self, now: float, cost: float = 1.0) -> float:
+        """Take so many tokens; the seconds to wait before acting on them, 0.0 if none."""
         self._left = min(self._most, self._left + (now - self._seen) * self._rate)
         self._seen = now
-        self._left -= 1
+        self._left -= cost
         return -self._left / self._rate if self._left < 0 else 0.0

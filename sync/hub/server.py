@@ -14,10 +14,12 @@ from aiohttp import web
 from kiosk.tasks import spawn, stop
 from sync.hub.access import Access, DeniedError
 from sync.hub.api import Api
-from sync.hub.asking import ACCESS, GRANT, caller, refused, shown
+from sync.hub.arrivals import Arrivals
+from sync.hub.asking import ACCESS, ADDRESS, GRANT, caller, refused, shown
 from sync.hub.auth.doors import Doors
-from sync.hub.auth.gate import LOOK_EVERY
+from sync.hub.auth.gate import LOOK_EVERY, Caller
 from sync.hub.auth.limits import Limits
+from sync.hub.auth.proxies import Proxies
 from sync.hub.complaints import Complaints
 from sync.hub.connection import Connection
 from sync.hub.core import MOST_CONNECTIONS, Core
@@ -32,7 +34,7 @@ from sync.hub.records import Directory
 from sync.hub.retention import retain
 from sync.hub.rooms import Rooms
 from sync.hub.routes import Route
-from sync.hub.sockets import Socket, upgraded
+from sync.hub.sockets import Plain, taken, upgraded
 from sync.hub.status import Status
 from sync.hub.streams import Stream
 from sync.hub.tables import locked
@@ -41,12 +43,14 @@ from sync.protocol import PATH, Close, ProtocolError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import IO
 
     from aiohttp.typedefs import Handler
 
     from kiosk.clock import Clock
+    from sync.hub.upgrades import Upgrade
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ _TICK = 1.0  # seconds between two looks at the event streams and at silent sock
 _FAREWELL = 1.0  # seconds that whoever is connected gets when the hub stops
 # Connections that have not said yet what they are come on top of those that may last.
 _MOST_SOCKETS = MOST_CONNECTIONS + 512
+_MOST_ARRIVALS = _MOST_SOCKETS + 512  # and beyond these, nobody is told why
 
 
 class Hub:
@@ -82,7 +87,9 @@ class Hub:
         headers_within: float = HEADERS_WITHIN,
         limits: Limits = Limits(),  # noqa: B008  frozen
         keep_days: int | None = None,
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
+        """`trusted_proxies` are whose `X-Forwarded-For` is believed; raises `ProxyError`."""
         self._db = db
         self._token = token
         self._host = host
@@ -94,10 +101,12 @@ class Hub:
         self._headers_within = headers_within
         self._limits = limits
         self._keep_days = keep_days
+        self._proxies = Proxies(trusted_proxies)
         self._core: Core
         self._ticking: tuple[asyncio.Task[None], ...] = ()
         self._runner: web.AppRunner | None = None
-        self._sockets: dict[Socket, asyncio.Task[None]] = {}
+        self._server: asyncio.Server | None = None
+        self._arrivals: Arrivals | None = None
         self._public: set[tuple[str, str]] = set()
         self._lock: IO[str]
         self._log: Log
@@ -142,9 +151,13 @@ class Hub:
         """End all connections, write what is queued, release the port and the database."""
         await stop(*self._ticking)
         core = self._core
+        if self._server is not None:
+            self._server.close()
+        if self._arrivals is not None:
+            self._arrivals.close()
         for connection in list(core.connections.values()):
             connection.close(Close.GOING_AWAY, "the hub is stopping")
-        await self._hang_up()
+        await core.talks.hang_up(_FAREWELL)
         if self._runner is not None:
             await self._runner.cleanup()
         core.rooms.close()
@@ -154,15 +167,6 @@ class Hub:
         await loop.run_in_executor(None, core.pages.close)
         self._log.close()
         self._lock.close()
-
-    async def _hang_up(self) -> None:
-        """Give the WebSockets a moment to end."""
-        talks = list(self._sockets.values())
-        if talks:
-            await asyncio.wait(talks, timeout=_FAREWELL)
-        for socket, talk in list(self._sockets.items()):
-            socket.transport.abort()
-            await stop(talk)
 
     def _open_core(self) -> None:
         loop = asyncio.get_running_loop()
@@ -196,16 +200,22 @@ class Hub:
         return routes
 
     async def _listen(self) -> str:
-        runner = await self._answering()
+        http = (await self._answering()).server
+        assert http is not None  # noqa: S101  it is set up
+        self._arrivals = Arrivals(http, self._upgraded, self._overrun, self._headers_within)
         try:
-            backlog = MOST_CONNECTIONS  # all of them may come at once
-            await web.TCPSite(
-                runner, self._host, self._port, ssl_context=self._tls, backlog=backlog
-            ).start()
+            self._server = server = await asyncio.get_running_loop().create_server(
+                self._arrivals,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                backlog=MOST_CONNECTIONS,  # all of them may come at once
+                ssl_handshake_timeout=self._headers_within if self._tls else None,
+            )
         except OSError as error:
             where = f"{self._host}:{self._port}"
             raise ListenError(f"cannot listen on {where}: {error.strerror}") from error
-        host, port = runner.addresses[0][:2]
+        host, port = server.sockets[0].getsockname()[:2]
         scheme = "https" if self._tls else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
@@ -240,28 +250,40 @@ class Hub:
         while True:
             await asyncio.sleep(_TICK)
             now = loop.time()
-            for socket in list(self._sockets):
-                socket.tick(now)
+            self._core.talks.tick(now)
+            if self._arrivals is not None:
+                self._arrivals.tick(now)
             for peer in list(self._core.connections.values()):
                 if isinstance(peer, Stream):
                     peer.tick(now)
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        where = caller(request)
         socket, deflates, response = upgraded(request)
-        connection = Connection(self._core, request, socket, where, deflates=deflates)
-        talk = spawn(connection.run(), "hub-socket")
-        self._sockets[socket] = talk
-        talk.add_done_callback(lambda _: self._sockets.pop(socket, None))
+        Connection(self._core, request, socket, caller(request), deflates=deflates).begin()
         return response
+
+    def _upgraded(self, transport: asyncio.Transport, upgrade: Upgrade) -> bool:
+        """Take over who may come in; the HTTP server has the words for the others."""
+        plain, core = Plain.of(transport, upgrade), self._core
+        try:
+            self._crowded()
+            core.access.origin(plain.headers.get("Origin"), plain.headers["Host"])
+        except DeniedError:
+            return False
+        socket, deflates = taken(transport, upgrade)
+        told = plain.headers.get("X-Forwarded-For", "")
+        where = Caller(self._proxies.address(plain.remote or "", told), f"GET {PATH}")
+        Connection(core, plain, socket, where, deflates=deflates).begin()
+        return True
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in who may come in; answer all refusals in one way."""
         core = self._core
+        told = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        request[ADDRESS] = self._proxies.address(request.remote or "", told)
         try:
-            if self._runner is not None and self._runner.server is not None:
-                self._crowded(len(self._runner.server.connections) + len(self._sockets))
+            self._crowded()
             core.access.origin(request.headers.get("Origin"), request.host)
             resource = request.match_info.route.resource
             path = resource.canonical if resource is not None else request.path
@@ -274,9 +296,19 @@ class Hub:
         except ProtocolError as error:
             return refused(error)
 
-    def _crowded(self, sockets: int) -> None:
-        if sockets > _MOST_SOCKETS:
+    def _crowded(self) -> None:
+        if self._sockets() > _MOST_SOCKETS:
             raise self._core.access.denied("busy", "too many connections", Close.TRY_LATER, 30.0)
+
+    def _overrun(self) -> bool:
+        silent = 0 if self._arrivals is None else len(self._arrivals.silent)
+        return self._sockets() + silent > _MOST_ARRIVALS
+
+    def _sockets(self) -> int:
+        http = 0
+        if self._runner is not None and self._runner.server is not None:
+            http = len(self._runner.server.connections)
+        return http + len(self._core.talks)
 
 
 def _is_loopback(host: str) -> bool:

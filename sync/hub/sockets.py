@@ -1,15 +1,15 @@
 """A WebSocket with its TCP connection to itself: what an upgraded request leaves behind.
 
 aiohttp keeps the request, its parser, two tasks and two timers for as long as a WebSocket lasts.
-That is dear for thousands that hardly ever speak, so the connection is taken over from it: the
-upgrade and the frames (RFC 6455) are still read by its code, all else is here.
+That is dear for thousands that hardly ever speak, so the connection is taken over from it, if it
+ever had it: the frames (RFC 6455) are still read by its code, all else is here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp import EofStream, WebSocketError, WSMsgType, web
 from aiohttp.http_websocket import (
@@ -24,15 +24,20 @@ from aiohttp.http_websocket import (
 from aiohttp._websocket.reader import WebSocketDataQueue  # isort: skip
 
 from sync.hub.frames import Parcel, framed
+from sync.hub.upgrades import answer
 from sync.protocol import MAX_MESSAGE, Close, Error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sync.hub.upgrades import Upgrade
+
 WINDOW = 15  # bits of a deflated frame's window: what a peer allows unless it says otherwise
 
 _CLOSE, _PING, _PONG = 0x88, 0x89, 0x8A  # FIN and the opcode
 _UNREAD = 64 * 1024  # bytes of messages; twice that, and the socket is read no further
+_UNFINISHED = MAX_MESSAGE + 64 * 1024  # bytes that may come without a message being whole
+_UNSENT = 64 * 1024  # bytes beyond which pings are answered by none (RFC 6455, 5.5.3)
 _SILENT = 30.0  # seconds without a sign of life before a peer is asked for one
 _GONE = 45.0  # seconds without one before it is given up
 _ANSWERED_WITHIN = 1.0  # seconds a peer gets to close, too
@@ -66,6 +71,37 @@ def upgraded(request: web.Request) -> Upgraded:
     return Upgraded(socket, window == WINDOW, _Taken())
 
 
+class Plain(NamedTuple):
+    """What is left of an upgrade that never was a request."""
+
+    remote: str | None
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, transport: asyncio.Transport, upgrade: Upgrade) -> Plain:
+        """Who asked for it."""
+        peer = transport.get_extra_info("peername")
+        return cls(peer[0] if peer else None, upgrade.headers)
+
+
+def taken(transport: asyncio.Transport, upgrade: Upgrade) -> tuple[Socket, bool]:
+    """Accept an upgrade and take the connection over; and whether its peer deflates."""
+    accepted, window = answer(upgrade)
+    transport.write(accepted)
+    socket = Socket(transport, compressed=bool(window))
+    transport.set_protocol(socket)
+    if upgrade.rest:
+        socket.data_received(upgrade.rest)
+    return socket, window == WINDOW
+
+
+class Owner(Protocol):
+    """Whose socket it is."""
+
+    def stir(self) -> None:
+        """Something can be received, perhaps the end."""
+
+
 class Socket(asyncio.Protocol):
     """Reads messages, answers pings and closes; whoever writes uses the transport."""
 
@@ -79,12 +115,17 @@ class Socket(asyncio.Protocol):
         "_reader",
         "_reading_paused",
         "_timer",
+        "_unfinished",
         "closed",
+        "owner",
         "transport",
     )
 
     closed: bool
     """Whether the hub has said its last word, or the peer is gone."""
+
+    owner: Owner | None
+    """Told whenever there is something to receive."""
 
     def __init__(self, transport: asyncio.Transport, *, compressed: bool) -> None:
         self.transport = transport
@@ -98,28 +139,34 @@ class Socket(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard = self._loop.time()
         self._pinged = False
+        self._unfinished = 0
+        self.owner = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether `receive` has something to return at once."""
+        return bool(self._queue._buffer) or self._queue.is_eof()  # noqa: SLF001  nothing else says so
 
     async def receive(self) -> WSMessage | WSMessageTextBytes:
-        """The next message of the peer's; one of another type once there are no more."""
-        while not self._closing:
-            try:
-                message = await self._queue.read()
-            except EofStream:
-                break
-            except Exception as error:  # noqa: BLE001  whatever its bytes did to the parser
-                return self._broken(error)
-            match message.type:
-                case WSMsgType.PING:
-                    self._send(_PONG, message.data)
-                case WSMsgType.PONG:
-                    pass
-                case WSMsgType.CLOSE:
-                    self._say_close(message.data or 1000, b"")
-                    self.transport.close()
-                    break
-                case _:
-                    return message
-        return WS_CLOSED_MESSAGE
+        """The peer's next message, or its ping or pong, which need no answer any more.
+
+        One of another type once there are no more.
+        """
+        if self._closing:
+            return WS_CLOSED_MESSAGE
+        try:
+            message = await self._queue.read()
+        except EofStream:
+            return WS_CLOSED_MESSAGE
+        except Exception as error:  # noqa: BLE001  whatever its bytes did to the parser
+            return self._broken(error)
+        if message.type is WSMsgType.PING:
+            if self.transport.get_write_buffer_size() < _UNSENT:
+                self._send(_PONG, message.data)
+        elif message.type is WSMsgType.CLOSE:
+            self._say_close(message.data or 1000, b"")
+            self.transport.close()
+        return message
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         """Say a close frame; the connection ends once the peer has said its own, or soon."""
@@ -128,6 +175,7 @@ class Socket(asyncio.Protocol):
             return False
         self._say_close(code, message)
         self._queue.feed_data(WS_CLOSING_MESSAGE, 0)  # for who waits for a message
+        self._stir()
         return True
 
     async def drain(self) -> None:
@@ -152,6 +200,14 @@ class Socket(asyncio.Protocol):
         self._reader.feed_data(data)
         if self._closing:
             self._discard()
+        elif self.unread:
+            self._unfinished = 0
+            self._stir()
+        else:
+            self._unfinished += len(data)
+            if self._unfinished > _UNFINISHED:  # fragments without end, perhaps of nothing
+                self._queue.set_exception(WebSocketError(1009, "a message without end"))
+                self._stir()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -160,6 +216,7 @@ class Socket(asyncio.Protocol):
             self._timer.cancel()
         self._queue.feed_eof()
         self.resume_writing()
+        self._stir()
 
     def pause_writing(self) -> None:
         self._flowing = self._loop.create_future()
@@ -192,6 +249,10 @@ class Socket(asyncio.Protocol):
             self.transport.resume_reading()
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _stir(self) -> None:
+        if self.owner is not None:
+            self.owner.stir()
 
     def _broken(self, error: Exception) -> WSMessage:
         code = error.code if isinstance(error, WebSocketError) else 1002

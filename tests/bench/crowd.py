@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import itertools
 import os
 import resource
 import socket
@@ -157,11 +158,12 @@ def _size(data: bytes | bytearray, at: int) -> int:
 class Crowd:
     """Viewers of one server."""
 
-    def __init__(self, address: tuple[str, int], upgrade_: bytes = b"") -> None:
+    def __init__(self, address: tuple[str, int], *upgrades: bytes) -> None:
+        """Each viewer in turn asks in one of these ways; without any, in none."""
         self.goal = Goal()
         self.viewers: list[Viewer] = []
         self._address = address
-        self._upgrade = upgrade_
+        self._upgrades = itertools.cycle(upgrades or (b"",))
 
     async def grow(self, count: int, says: bytes = b"", at_once: int = _AT_ONCE) -> float:
         """Connect until there are so many, all live; the seconds from the first to the last."""
@@ -186,7 +188,7 @@ class Crowd:
             if window:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
             await loop.sock_connect(sock, self._address)
-            viewer = Viewer(self.goal, says, self._upgrade, stalls=bool(window))
+            viewer = Viewer(self.goal, says, next(self._upgrades), stalls=bool(window))
             await loop.create_connection(lambda: viewer, sock=sock)
         self.viewers.append(viewer)
 
@@ -283,8 +285,9 @@ async def _bare() -> None:
 class Server:
     """Another process, on the first processor."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, db: Path) -> None:
         self.url = url
+        self.db = db
         host, _, port = url.rpartition("/")[2].rpartition(":")
         self.address = (host, int(port))
         self._pid = process.pid
@@ -315,7 +318,8 @@ def server(*arguments: str) -> Iterator[Server]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield Server(process, process.stdout.readline().removeprefix("ready ").strip())
+            url = process.stdout.readline().removeprefix("ready ").strip()
+            yield Server(process, url, Path(arguments[-1]))
         finally:
             process.kill()
 

@@ -7,6 +7,7 @@ of them coming back at once, with a hundred events missed each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import statistics
 import subprocess
@@ -14,16 +15,22 @@ import sys
 import tempfile
 import time
 import urllib.request
-from dataclasses import asdict
+import uuid
+from dataclasses import asdict, replace
 
 import uvloop
 
-from kiosk.model import Envelope, encode_envelope, session_room
+from kiosk.clock import SystemClock
+from kiosk.model import Envelope, Rank, encode_envelope, session_room
 from sync import protocol as p
+from sync.hub.auth.grants import Grant, Role
+from sync.hub.auth.keys import hub_keys
+from sync.hub.auth.passes import Passes
+from sync.hub.auth.register import Register, Staff, register_path
 from sync.hub.frames import framed
 from tests.bench.crowd import Crowd, Publisher, Server, greeting, server, settle, upgrade
 from tests.bench.line import Line
-from tests.sync.rig import ORG, ROOM, Author
+from tests.sync.rig import ORG, ROOM, SITE, Author
 
 SIZES = (100, 1_000, 2_000)
 BLOCKS, ROUNDS = 5, 40
@@ -32,6 +39,7 @@ PAIRS, PUSHES, LARGE = 3, 80, 4_000  # bytes of the events that stall
 BACKLOG, OTHER = 40, "s2"  # pushes of fifty events each, to another room
 MISSED = 100
 STORMS = 3
+_SCREENS = 50  # at which one member of staff has signed in
 _PAUSE = 0.011  # seconds: more than what a hub under load keeps two frames of a room apart
 
 
@@ -159,7 +167,7 @@ async def _served(healthy: Crowd, kiosk: Publisher) -> list[float]:
 
 
 async def _memory(hub: Server, _: Server) -> list[Line]:
-    crowd = Crowd(hub.address, upgrade())
+    crowd = Crowd(hub.address, *map(upgrade, await _tokens(hub, 2_000)))
     kiosk = Publisher()
     await kiosk.connect(hub.address)
     for push in kiosk.pushes(20):
@@ -174,6 +182,20 @@ async def _memory(hub: Server, _: Server) -> list[Line]:
     each = (hub.memory() - before) / 1_900 / 1024
     await crowd.leave()
     return [Line("idle_viewer", round(each, 2), "KiB", must=20, extreme=8)]
+
+
+async def _tokens(hub: Server, count: int) -> list[str]:
+    """A token each, as staff get by signing in; it has them sign in at a few dozen screens."""
+    passes, now = Passes(hub_keys(hub.db).signing, SystemClock()), int(time.time())
+    grants = []
+    with contextlib.closing(Register(register_path(hub.db))) as register:
+        for number in range(0, count, _SCREENS):
+            one = Staff(f"staff-{number}", "Ada L", ORG, (SITE,), Rank.TAKER, {}, since=now)
+            register.put_staff(one)
+            grant = Grant(Role.STAFF, one.id, "", ORG, (SITE,), rank=one.rank, stamp=now)
+            grants += [replace(grant, device=uuid.uuid4().hex) for _ in range(_SCREENS)]
+    await asyncio.sleep(1.5)  # until the hub has looked at its register
+    return [passes.make(grant)[0] for grant in grants[:count]]
 
 
 # -- all at once -----------------------------------------------------------------------------------

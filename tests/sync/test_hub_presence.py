@@ -134,10 +134,11 @@ async def test_an_answer_that_nobody_takes_is_given_up(path, monkeypatch):
         try:
             query = f"org={ORG}&site={SITE}&room={ROOM}"
             request = f"GET /v1/poll?{query} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {TOKEN}"
+            raw.send(request.encode())
             (served,) = await until(lambda: list(server._runner.server.connections))
             taker = served.transport.get_extra_info("socket")
             taker.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-            raw.send(f"{request}\r\n\r\n".encode())
+            raw.send(b"\r\n\r\n")
             await until(lambda: served.transport is None or served.writing_paused)
             await until(lambda: not server._runner.server.connections)
         finally:

@@ -14,6 +14,7 @@ import pytest
 
 from kiosk.model import decode_event, session_room
 from sync import protocol as p
+from sync.hub.connection import Connection
 from sync.hub.members import HOPELESS
 from sync.hub.writer import Job
 from tests.sync.rig import ORG, ROOM, TOKEN, Author, hello, hub, joined, one_by_one, until
@@ -262,13 +263,15 @@ async def test_a_member_that_lags_too_long_is_closed_with_4408(path, monkeypatch
     closed = []
     author = Author()
     filler = {"data": {"note": "x" * 4000}}
+    end = Connection.close
+    monkeypatch.setattr(
+        Connection, "close", lambda one, code, why: (closed.append(code), end(one, code, why))
+    )
     async with hub(path) as server, joined(server.url) as peer:
         raw = await stalled_socket(server.url, "stalled")
         try:
             await until(lambda: len(server._core.connections) == 2)
             stalled = server._core.connections["stalled", "inc-1"]
-            end = stalled.close
-            stalled.close = lambda code, reason: (closed.append(code), end(code, reason))
             for _ in range(100):
                 await peer.push(*(author.body(**filler) for _ in range(50)))
             await until(lambda: len(server._core.connections) == 1)

@@ -18,6 +18,7 @@ from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import OWNER, Grant, Role
 from sync.hub.auth.limits import Buckets, Limits, neighbourhood
 from sync.hub.auth.register import Denial, Roll
+from sync.hub.auth.verified import Verified
 from sync.hub.errors import RegisterError
 from sync.hub.tokens import same
 from sync.protocol import Close
@@ -37,6 +38,7 @@ _MOST_DENIALS = 500  # kept per look; a flood beyond is only counted
 _MOST_LINES = 10  # of them in the log
 _DISK_RETRY = 5.0  # seconds
 _LONGEST = 120  # characters of anything a stranger says that is kept
+_ROOM_AGAIN = 30.0  # seconds until a token with too many connections should try for another
 # Refusals that say nothing of who was refused.
 _BUSY = frozenset({"busy", "disk"})
 
@@ -52,10 +54,16 @@ class Caller:
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One live connection; `close` ends it without waiting."""
+    """One live connection; `close` ends it without waiting. `line`: it is a kiosk's own."""
 
     grant: Grant
     close: Callable[[Close, str], None]
+    line: bool = False
+
+    @property
+    def bearer(self) -> tuple[Role, str, bool]:
+        """With whose others it is counted."""
+        return self.grant.role, self.grant.subject, self.line
 
 
 @dataclass(slots=True)
@@ -83,6 +91,9 @@ class Gate:
         self.denials: dict[str, int] = {}
         self._owner = owner
         self._clock = clock
+        self._verified = Verified(passes)
+        self._viewers = limits.viewers
+        self._counts: dict[tuple[Role, str, bool], int] = {}
         self._seen = register.version()
         self._visits: set[Visit] = set()
         self._strangers = Buckets(limits.strangers)
@@ -155,15 +166,26 @@ class Gate:
 
     # -- who may stay ------------------------------------------------------------------------------
 
-    def enter(self, grant: Grant, close: Callable[[Close, str], None]) -> Visit:
-        """Watch over a connection that was let in, until `leave`."""
-        visit = Visit(grant, close)
+    def enter(self, visit: Visit, *, replaces: bool = False) -> None:
+        """Watch over a connection that was let in, until `leave`.
+
+        Raises `DeniedError` if its token has too many, unless it `replaces` one of them. The hub's
+        own token is for everybody, and has no such limit.
+        """
+        count = self._counts.get(visit.bearer, 0)
+        if count >= self._viewers and not replaces and visit.grant.expires is not None:
+            words = "too many connections of one token"
+            raise DeniedError("busy", words, Close.TRY_LATER, _ROOM_AGAIN)
+        self._counts[visit.bearer] = count + 1
         self._visits.add(visit)
-        return visit
 
     def leave(self, visit: Visit) -> None:
         """The connection has ended."""
-        self._visits.discard(visit)
+        if visit in self._visits:
+            self._visits.discard(visit)
+            self._counts[visit.bearer] -= 1
+            if not self._counts[visit.bearer]:
+                del self._counts[visit.bearer]
 
     def extend(self, grant: Grant) -> None:
         """A token was renewed: live connections of the same bearer last as long as the new one."""
@@ -223,7 +245,7 @@ class Gate:
             raise DeniedError("token", "a token is needed", Close.TOKEN)
         if same(token, self._owner):
             return OWNER
-        grant = self.passes.read(token)
+        grant = self._verified.read(token)
         if grant is None:
             raise DeniedError("token", "the token is not this hub's", Close.TOKEN)
         self.judge(grant)
@@ -254,7 +276,7 @@ class Gate:
             try:
                 self.judge(visit.grant)
             except DeniedError as error:
-                self._visits.discard(visit)
+                self.leave(visit)
                 caller = Caller("", "stay", visit.grant.subject)
                 self.refused(error, caller, count=False)
                 visit.close(error.close, str(error))

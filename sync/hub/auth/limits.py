@@ -22,12 +22,13 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often strangers, devices and sign-ins may try."""
+    """How often strangers, devices and sign-ins may try, and how much one token may have open."""
 
     strangers: Rate = Rate(20, 1 / 6)  # wrong tokens and codes, per address
     logins: Rate = Rate(30, 1 / 2)  # per address; each costs a tenth of a second
     devices: Rate = Rate(60, 2.0)  # greetings and renewals, per device
     requests: Rate = Rate(1000, 200.0)  # over HTTP, per device: as its WebSocket is read
+    viewers: int = 64  # connections of one kiosk's or member of staff's, besides the kiosk's line
 
 
 class Buckets:
