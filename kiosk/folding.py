@@ -231,16 +231,6 @@ class Folding:
                     time.sleep(_PAUSE)
                 self._fold(session, people[start : start + _SLICE], touched)
 
-    def fold_everything(self) -> None:
-        """Fold every row of the log anew, as after a change of the rules."""
-        keys = self._db.execute(
-            "SELECT DISTINCT session, person FROM event WHERE person IS NOT NULL"
-            " AND session IS NOT NULL"
-            " AND kind IN ('check_in', 'check_out', 'visitor', 'override', 'retract')"
-        )
-        self._read()
-        self.refold(Touched(keys=dict.fromkeys((row[0], row[1]) for row in keys.fetchall())))
-
     def _read(self) -> None:
         self._book = Book(self._db)
         decided: dict[str, list[Entry]] = {}

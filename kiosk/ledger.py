@@ -36,6 +36,7 @@ from kiosk.model import (
     uuid7,
 )
 from kiosk.record_kinds import JUDGED_BY, RECORDS, record_of, understood
+from kiosk.refold import Refold
 from kiosk.stamps import INT64, Known, Row, code_of, matters, quarantine, sound, stamp_row
 from kiosk.storefile import is_of_the_disk
 
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _JSON = msgspec.json.Encoder(order="deterministic")
-FOLDED = "folded"  # the note that tells by which rules the rows were folded
-_RULES = "1"  # to be another whenever the same events come to other rows
 _STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
 # Rows that newly stamped events may change: see `matters`, of which this is the set-based form.
 _TOUCHED = """
@@ -81,19 +80,13 @@ class Ledger:
         self._clock = clock
         self._zone = zone
         self._entropy = entropy
-        last = connection.execute(
-            "SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY seq DESC LIMIT 1",
-            (identity.incarnation,),
-        ).fetchone()
-        self._kseq: int = last[0] if last else 0
-        self._head = decode_event(last[1]).hash if last else ""
-        self._go_on_behind_pruned()
+        self._kseq, self._head = self._end_of_chain()
         anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
         self._anchor = next((Anchor(*row) for row in anchors), None)
         self._floor = self._latest_heard()
         self.since = arrivals(connection).get(clock.boot, 0)
         self._folding = Folding(connection)
-        self._fold_anew()
+        self.refold = Refold(connection, self._take_record)
 
     def transact(self, work: Callable[[Touched], T]) -> tuple[T, Change]:
         """Run `work` and the refold of what it touched as one transaction.
@@ -226,22 +219,6 @@ class Ledger:
             touched.people.append(said)
         if isinstance(said, Session):
             touched.sessions[said.id] = said
-
-    def _fold_anew(self) -> None:
-        """Fold all that an earlier version folded by other rules, or did not understand."""
-        kept = self._db.execute("SELECT value FROM meta WHERE key = ?", (FOLDED,)).fetchone()
-        if kept == (_RULES,):
-            return
-
-        def work(touched: Touched) -> None:
-            old = self._db.execute("SELECT body FROM event WHERE kind IN ('merged', 'visitor')")
-            for (body,) in old.fetchall():
-                with contextlib.suppress(msgspec.MsgspecError):
-                    self._take_record(decode_event(body), touched)
-            self._folding.fold_everything()
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (FOLDED, _RULES))
-
-        self.transact(work)
 
     def settle(self, verdicts: Sequence[Settled], touched: Touched) -> None:
         """Take a batch of verdicts with few statements: a long outage ends in many."""
@@ -425,13 +402,21 @@ class Ledger:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (pruning.CHAIN, end))
         return gone
 
-    def _go_on_behind_pruned(self) -> None:
-        query = "SELECT value FROM meta WHERE key = ?"
-        row = self._db.execute(query, (pruning.CHAIN,)).fetchone()
-        if row is not None:
-            incarnation, kseq, head = msgspec.json.decode(row[0], type=tuple[str, int, str])
-            if incarnation == self.identity.incarnation and kseq > self._kseq:
-                self._kseq, self._head = kseq, head
+    def _end_of_chain(self) -> tuple[int, str]:
+        """The kseq and hash of the last own event, also if that was let go."""
+        incarnation = self.identity.incarnation
+        note = self._db.execute("SELECT value FROM meta WHERE key = ?", (pruning.CHAIN,)).fetchone()
+        # What was let go of may have come back, behind younger ones. Else the newest is at the end
+        # of the table, and all the rest need not be read.
+        order = "kseq" if note else "seq"
+        query = f"SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY {order} DESC LIMIT 1"  # noqa: S608  one of two names of our own
+        last = self._db.execute(query, (incarnation,)).fetchone()
+        end = (last[0], decode_event(last[1]).hash) if last else (0, "")
+        if note:
+            whose, kseq, head = msgspec.json.decode(note[0], type=tuple[str, int, str])
+            if whose == incarnation and kseq > end[0]:
+                return kseq, head
+        return end
 
     @property
     def last_kseq(self) -> int:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from kiosk import gaps, pruning, review
+from kiosk import gaps, pruning, refold, review
 from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
@@ -92,7 +92,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 # Local facts overtake whatever the hub sends: somebody is standing at the door.
-_LOCAL, _REMOTE, _STOP = 0, 1, 2
+_LOCAL, _REMOTE, _STOP, _IDLE = 0, 1, 2, 3
 KEEP_DAYS = 400.0  # events are kept at least as long, whatever the hub has
 
 
@@ -174,8 +174,9 @@ class Store:
         self._lock.close()
 
     def on_commit(self, listener: Callable[[Change], None]) -> None:
-        """Call `listener` in the writer thread after every commit, before its future ends."""
+        """Call `listener` in the writer thread after each commit; the first sets off `refold`."""
         self._listeners.append(listener)
+        refold.go_on(self._ledger.refold, lambda w: self._submit(_IDLE, w), self._listeners.append)
 
     # -- writing -----------------------------------------------------------------------------------
 
