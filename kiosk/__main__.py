@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
@@ -45,13 +46,18 @@ def main() -> None:
 @click.option("--verbose", is_flag=True, help="Say on the terminal what goes into the log.")
 def run(path: Path | None, *, verbose: bool) -> None:
     """Open the door: run the kiosk until it is told to end."""
-    config = _prepared(path, verbose=verbose)
-    if not os.environ.get("QT_QPA_PLATFORM") and _headless():
-        click.echo(_NO_DISPLAY, err=True)
-    with one_line():
-        from kiosk.app import run_kiosk  # noqa: PLC0415
+    # What is imported and built at the start stays: there is nothing to collect yet.
+    gc.disable()
+    try:
+        config = _prepared(path, verbose=verbose)
+        if not os.environ.get("QT_QPA_PLATFORM") and _headless():
+            click.echo(_NO_DISPLAY, err=True)
+        with one_line():
+            from kiosk.app import run_kiosk  # noqa: PLC0415
 
-        run_kiosk(config, SystemClock())
+            run_kiosk(config, SystemClock(), shown=gc.enable)
+    finally:
+        gc.enable()
 
 
 @main.command()

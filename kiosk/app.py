@@ -1,26 +1,23 @@
-"""The composition root: builds one kiosk, starts it and stops it, each in one fixed order."""
+"""The composition root: builds one kiosk, starts it and stops it, each in one fixed order.
+
+What is on the disk is opened first, then the door is shown; whatever draws nothing is imported and
+built after the first frame (docs/adr/0011). `tests/kiosk/test_start.py` keeps it so.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
-from PySide6.QtCore import Qt
-from qasync import QEventLoop
-
-from drivers.badge import BadgeParser
 from kiosk.attention import Attention
 from kiosk.badges import badge_key
 from kiosk.clock import HubClock
 from kiosk.config import HUB_URL_FILE
 from kiosk.credentials import paired, pairing_of, token_of
 from kiosk.desk import Desk, DeskSettings
-from kiosk.hubchild import HubChild
 from kiosk.incarnation import PAIRING, unpaired
 from kiosk.model import LinkState
 from kiosk.rescue import open_store, rescue_note
@@ -28,12 +25,14 @@ from kiosk.storefile import StoreError
 from ui.shell import Shell, application
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
     from drivers.events import ReaderEvent
     from kiosk.clock import Clock
     from kiosk.config import Config
+    from kiosk.hubchild import HubChild
     from kiosk.keeper import Keeper
     from kiosk.model import LinkStatus
     from kiosk.pairing import Renewer
@@ -42,11 +41,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+# A screen that is switched off never shows a frame; the door must work all the same.
 _FRAME_WAIT = 2.0  # seconds
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class App:
-    """One kiosk: store, desk, screen, reader, own hub and line. Lives on a running qasync loop."""
+    """One kiosk: store, desk, screen, reader, own hub and line.
+
+    It is made and shown without an event loop; `start` needs a running qasync loop.
+    """
 
     def __init__(
         self, config: Config, clock: Clock, watch: Callable[[ReaderEvent], None] = lambda _: None
@@ -77,22 +81,18 @@ class App:
         site = config.site_rules()
         self.desk = Desk(self.store, self._hub_clock, site, settings, self._kick, self._badge_key)
         self.hub: HubChild | None = None
-        if not config.hub.url:
-            # Its own hub is on the same disk: there is nobody to be paired with anew.
-            self.store.set_note(PAIRING, "")
-            self.hub = HubChild(config.hub_database, self.token, self._hub_moved)
         self.shell: Shell | None = None
         self.client: SyncClient | None = None
         self._renewer: Renewer | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._attention = Attention(self.store, self._to_review)
         self._keeper: Keeper | None = None
         self._brought: frozenset[str] | None = None
         self._fallback: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Show the door first, then start what is plugged in, then the line."""
-        self.desk.start(self._loop, notices=int(rescue_note(self.store) is not None))
+    def show(self) -> None:
+        """Open the window on what is known."""
+        self.desk.load(notices=int(rescue_note(self.store) is not None))
         screen = self.config.screen
         self.shell = Shell(
             self.desk,
@@ -103,11 +103,24 @@ class App:
             reduced_motion=screen.reduced_motion,
             badge=self.config.badge.enabled,
         )
-        self.shell.window.frameSwapped.connect(
-            lambda: self._loop.call_soon(self._start_rest), Qt.ConnectionType.SingleShotConnection
-        )
-        # A screen that is switched off never shows a frame; the door must work all the same.
-        self._fallback = self._loop.call_later(_FRAME_WAIT, self._start_rest)
+
+    def start(self) -> None:
+        """Go live: after the first frame its own hub, what is plugged in, and the line."""
+        import asyncio  # noqa: PLC0415
+
+        if self.shell is None:
+            self.show()
+        self._loop = loop = asyncio.get_running_loop()
+        self.desk.start(loop)
+        if not self.config.hub.url:
+            from kiosk.hubchild import HubChild  # noqa: PLC0415
+
+            # Its own hub is on the same disk: there is nobody to be paired with anew.
+            self.store.set_note(PAIRING, "")
+            self.hub = HubChild(self.config.hub_database, self.token, self._hub_moved)
+        self._fallback = loop.call_later(_FRAME_WAIT, self._start_rest)
+        if self.shell is not None:
+            self.shell.when_shown(lambda: loop.call_soon(self._start_rest))
 
     def stop(self) -> None:
         """The reverse; the store closes last, so that whatever was greeted is on disk."""
@@ -133,6 +146,7 @@ class App:
             return
         self._fallback.cancel()
         for start in (
+            self._start_hub,
             self._start_badges,
             self._start_reader,
             self._start_line,
@@ -143,9 +157,15 @@ class App:
             except Exception:  # noqa: BLE001  a part that cannot start must not keep out the next
                 _LOG.exception("a part of the kiosk could not be started")
 
+    def _start_hub(self) -> None:
+        if self.hub is not None:
+            self.hub.start()
+
     def _start_badges(self) -> None:
         if self.shell is None or not self.config.badge.enabled:
             return
+        from drivers.badge import BadgeParser  # noqa: PLC0415
+
         self.shell.read_badges(BadgeParser(self.config.badge.format()))
         badges = [badge for person in self.store.people() for badge in person.badges]
         if strange := sum(not self._badge_key.made(badge) for badge in badges):
@@ -155,8 +175,6 @@ class App:
                 strange,
                 len(badges),
             )
-
-    # What these two import costs a quarter of the time to the first frame, and it draws nothing.
 
     def _start_reader(self) -> None:
         from kiosk.keeper import Keeper  # noqa: PLC0415
@@ -179,8 +197,6 @@ class App:
         from sync.client import SyncClient  # noqa: PLC0415
 
         config = self.config
-        if self.hub is not None:
-            self.hub.start()
         token: str | Callable[[], str] = self.token
         if self._pairing is not None:
             from kiosk.pairing import Renewer  # noqa: PLC0415
@@ -226,7 +242,7 @@ class App:
             self._renewer.refused()
 
     def _soon(self, call: Any, *arguments: object) -> None:  # noqa: ANN401  any of the desk's inputs
-        if not self._loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
 
     def _prove(self, incarnation: str, statement: bytes) -> str:
@@ -256,22 +272,33 @@ class App:
             self.client.kick()
 
 
-def run_kiosk(config: Config, clock: Clock) -> None:
-    """Run the kiosk until its window is closed or it is told to end (SIGINT, SIGTERM)."""
+def run_kiosk(config: Config, clock: Clock, shown: Callable[[], object] = lambda: None) -> None:
+    """Run the kiosk until its window is closed or it is told to end (SIGINT, SIGTERM).
 
-    async def kiosk() -> None:
+    Calls `shown` once the first frame is on the screen.
+    """
+    with _held_back():
         app = App(config, clock)
         try:
-            app.start()
-            await until_told()
+            app.show()
+            if app.shell is not None and app.shell.await_frame(_FRAME_WAIT):
+                shown()
+                run_on_qt(_live(app))
         finally:
             app.stop()
 
-    run_on_qt(kiosk())
+
+async def _live(app: App) -> None:
+    app.start()
+    await until_told()
 
 
 def run_on_qt(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a qasync loop over the one Qt application."""
+    import asyncio  # noqa: PLC0415
+
+    from qasync import QEventLoop  # noqa: PLC0415
+
     with QEventLoop(application()) as loop:
         asyncio.set_event_loop(loop)
         try:
@@ -283,6 +310,8 @@ def run_on_qt(main: Coroutine[Any, Any, T]) -> T:
 
 async def until_told() -> None:
     """Wait for SIGINT, SIGTERM or the last window's close."""
+    import asyncio  # noqa: PLC0415
+
     told = asyncio.Event()
     application().lastWindowClosed.connect(told.set)
     with _signals(told):
@@ -290,17 +319,32 @@ async def until_told() -> None:
 
 
 @contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals to end wait until there is a loop that they can end in good order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _signals(told: asyncio.Event) -> Iterator[None]:
     """Set `told` on a signal; Qt's loop runs no Python by itself, so a socket has to wake it."""
+    import asyncio  # noqa: PLC0415
+    import socket  # noqa: PLC0415
+
     reading, writing = socket.socketpair()
     reading.settimeout(0)
     writing.settimeout(0)
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _ENDING}
     waker = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     loop.add_reader(reading.fileno(), told.set)
     for number in before:
         signal.signal(number, lambda *_: None)
+    # From here on a signal ends the loop; one that was held back comes now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     try:
         yield
     finally:

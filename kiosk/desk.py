@@ -58,7 +58,7 @@ _QUALITY = {
 
 
 class Desk:
-    """The door: call `start` on the running loop, then feed it; `stop` ends its timers."""
+    """The door: `load`, call `start` on the running loop, then feed it; `stop` ends its timers."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Desk:
         self._face = Face(settings, clock, self._roll, self._proof)
         self._undo: Event | None = None
         self._attempt = 0
+        self._loaded = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -146,14 +147,23 @@ class Desk:
 
     # -- life --------------------------------------------------------------------------------------
 
-    def start(self, loop: asyncio.AbstractEventLoop, notices: int = 0) -> None:
-        """Load what is known and begin to listen; `notices` are matters staff must see to."""
-        self._loop = loop
-        for part in (self._log, self._proof, self._face):
-            part.attach(loop)
+    def load(self, notices: int = 0) -> None:
+        """Read what is known, for the first picture; `notices` are matters staff must see to.
+
+        Needs no loop yet. Nothing may be written before `start`, for nobody would hear of it.
+        """
         self._face.notices = notices
         self._roll.load()
         self._face.publish()
+        self._loaded = True
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to listen, once what is known is loaded."""
+        if not self._loaded:
+            self.load()
+        self._loop = loop
+        for part in (self._log, self._proof, self._face):
+            part.attach(loop)
         self._store.on_commit(self._on_commit)
         self._tick()
 

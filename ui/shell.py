@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QCoreApplication, QObject, QTimer, QUrl
+from PySide6.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, QUrl
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 from PySide6.QtQml import QQmlApplicationEngine
 
@@ -21,7 +21,7 @@ from ui.stranger import Stranger
 from ui.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtQuick import QQuickWindow
 
@@ -115,22 +115,42 @@ class Shell:
             },
             look,
         )
+        self.shown = False
+        self._on_shown: list[Callable[[], object]] = []
         self._warm = False
         self._warming = QTimer(singleShot=True, interval=0)
         self._warming.timeout.connect(self.warm)
-        self.window.frameSwapped.connect(self._warming.start)
+        self.window.frameSwapped.connect(self._first_frame)
         if fullscreen:
             self.window.showFullScreen()
         else:
             self.window.show()
         self._show(desk.state)
 
+    def when_shown(self, call: Callable[[], object]) -> None:
+        """Call that once the first frame is on the screen; at once if it is."""
+        if self.shown:
+            call()
+        else:
+            self._on_shown.append(call)
+
+    def await_frame(self, seconds: float) -> bool:
+        """Run Qt's own loop until the first frame is on the screen, or that time is over.
+
+        Nobody's touch is heard meanwhile. False if there is no window any more.
+        """
+        waiting = QEventLoop()
+        self.when_shown(waiting.quit)
+        QTimer.singleShot(round(seconds * 1000), waiting, waiting.quit)
+        if not self.shown:
+            waiting.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        return self.window.isVisible()
+
     def warm(self) -> None:
         """Make ready what the first frame does not need; comes by itself right after it."""
         if self._warm:
             return
         self._warm = True
-        self.window.frameSwapped.disconnect(self._warming.start)
         from ui import fingertip  # noqa: F401, PLC0415 - registers its type, and costs only here
 
         _add_fonts("*Arabic*.ttf")
@@ -158,6 +178,14 @@ class Shell:
         facades = (self.stranger, self.asking, self.other_ways, self.pill, self.roster, self.door)
         for facade in (*facades, self.words):
             destroy(facade)
+
+    def _first_frame(self) -> None:
+        self.window.frameSwapped.disconnect(self._first_frame)
+        self.shown = True
+        self._warming.start()
+        for call in self._on_shown:
+            call()
+        self._on_shown.clear()
 
     def _show(self, state: DeskState) -> None:
         if state.outcome is not None or state.claim is not None:
