@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from kiosk import hubs
 from kiosk.clock import Anchor
 from kiosk.devicekey import DeviceKeyError
 from kiosk.errors import KioskError
 from kiosk.model import decode_event, event_hash
 from kiosk.records import Carried
 from kiosk.vault import write_private
-from sync.protocol import Signed
-from sync.signing import signed_by
+from sync.signing import alone, signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kiosk.model import Event
     from kiosk.store import Held, Store
+    from sync.protocol import Signed
 
 _MAGIC = b"WHORL-EVENTS 1\n"
 _MOST = 256 << 20  # bytes of a file
@@ -123,11 +124,18 @@ def read_bundle(file: Path) -> Bundle:
 def import_into(store: Store, bundle: Bundle) -> int:
     """Take the events in, to be passed on to this kiosk's hub; how many were not here already.
 
-    Raises `CarryError` for those of another organisation, `StoreError`.
+    What a hub says is taken from the one that this kiosk knows, for it counts here at once. Raises
+    `CarryError` for another's, and for events of another organisation, `StoreError`.
     """
     org = store.identity.org
     if bundle.whose.org != org:
         raise CarryError(f"these events are of {bundle.whose.org}, this kiosk is of {org}")
+    known = hubs.read(store.note(hubs.NOTE)).key
+    if any(one.event.kind in hubs.WORDS and one.key != known for one in bundle.events):
+        raise CarryError(
+            "the file holds records of a hub that this kiosk does not know; nothing was taken."
+            " Hand it to the hub: kiosk import --to-hub"
+        )
     return store.carry(bundle.events, bundle.whose.anchors).result()
 
 
@@ -139,17 +147,7 @@ def unsent_beyond(store: Store, bundle: Bundle | None) -> int:
 
 def stretch(one: Carried, at: int = 0) -> Signed:
     """The signature over one carried event, as it goes along with a push."""
-    event = one.event
-    return Signed(
-        at,
-        event.device,
-        event.incarnation,
-        event.kseq,
-        event.kseq,
-        event.hash,
-        one.signature,
-        one.key,
-    )
+    return alone(one.event, one.key, one.signature, at)
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -114,7 +114,12 @@ def unpaired(note: str | None, token: str) -> tuple[str, str]:
     machine it came from may still be using it. Any other was given to this one.
     """
     why, _, known = (note or "").partition("\n")
-    shown = hashlib.blake2b(token.encode(errors="replace"), digest_size=8).hexdigest()
+    shown = told_apart(token)
     if not why or (known and shown != known):
         return "", ""
     return why, f"{why}\n{shown}"
+
+
+def told_apart(token: str) -> str:
+    """A hash that tells a token from others and does not give it away."""
+    return hashlib.blake2b(token.encode(errors="replace"), digest_size=8).hexdigest()

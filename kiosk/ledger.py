@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
-from kiosk import pruning
+from kiosk import hubs, pruning
 from kiosk.adoption import adopt_place, adopt_small
 from kiosk.anchors import CAME, arrivals, rescued
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
@@ -180,7 +180,7 @@ class Ledger:
         )
         seq = cast("int", cursor.lastrowid)
         if envelope is not None:
-            self._db.execute(_STAMP, stamp_row(seq, envelope))
+            self._db.execute(_STAMP, stamp_row(seq, hubs.keep(self._db, seq, envelope)))
         self._note_effects(event, envelope, touched)
         return seq
 
@@ -326,7 +326,11 @@ class Ledger:
             else:
                 seen.add(event.id)
                 self._insert(event, body, envelope, touched)
-        self._put_stamps([(e, again[e.id], None) for e in self._known(list(again))], touched)
+        stamps = [
+            (event, hubs.keep(self._db, event.seq, again[event.id]), None)
+            for event in self._known(list(again))
+        ]
+        self._put_stamps(stamps, touched)
 
     def _put_aside(self, room: str, body: bytes, envelope: Envelope, error: Exception) -> None:
         offset = min(max(envelope.offset, -1), INT64)

@@ -96,15 +96,17 @@ def reset(exported: Path | None, path: Path | None) -> None:
 @click.command("sign-in")
 @CONFIG
 def sign_in(path: Path | None) -> None:
-    """Go on with the present token after this disk has come to another machine.
+    """Go on with the present token after this disk, or the hub, has come to another machine.
 
-    Only where the machine that it came from is no longer in use; else pair this one anew.
+    Only where the machine that this disk came from is no longer in use; else pair this one anew.
     """
     with one_line(), _store(_config(path)) as store:
+        from kiosk import hubs  # noqa: PLC0415
         from kiosk.incarnation import PAIRING  # noqa: PLC0415
 
         why = (store.note(PAIRING) or "").partition("\n")[0]
         store.set_note(PAIRING, "").result()
+        store.set_note(hubs.NOTE, "").result()  # whichever hub answers next is the one meant
     click.echo("this kiosk may use its token" + (f" again, although {why}" if why else ""))
 
 

@@ -18,9 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from kiosk import gaps, pruning, refold, review
+from kiosk import gaps, hubs, outbox, pruning, refold, review
 from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
@@ -213,6 +211,14 @@ class Store:
         """Queue own events above a kseq again (a restored hub may lack them); how many."""
         return self._submit(_REMOTE, lambda _: self._ledger.reoffer(incarnation, above))
 
+    def meet(self, hub: hubs.Hub) -> Future[None]:
+        """Take this hub for the kiosk's own from now on (see `kiosk.hubs`)."""
+        return self._submit(_LOCAL, lambda _: hubs.meet(self._db, self.identity, hub))
+
+    def reoffer_records(self, lives: hubs.Lives) -> Future[int]:
+        """Queue what the hub itself has said and a restored one may lack; how many."""
+        return self._submit(_REMOTE, lambda _: hubs.reoffer(self._db, lives))
+
     def adopt(self, salvage: Salvage, notes: Callable[[int], dict[str, str]]) -> Future[int]:
         """Unite with what a damaged database held, in one transaction; how many were queued.
 
@@ -289,30 +295,15 @@ class Store:
 
     def pending(self, after: int = 0, limit: int = 500, max_bytes: int = 262_144) -> list[Held]:
         """The oldest unsent events with seq > `after`, at least one if there is any."""
-        rows = self._read(
-            "SELECT e.seq, e.id, e.body, e.device, e.incarnation, e.kseq FROM outbox o"
-            " JOIN event e ON e.seq = o.seq WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
-            (after, limit),
-        )
-        batch: list[Held] = []
-        for row in rows:
-            max_bytes -= len(row[2])
-            if batch and max_bytes < 0:
-                break
-            batch.append(Held(*row))
-        return batch
+        return outbox.pending(self._reader(), after, limit, max_bytes)
 
     def signatures(self, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """The author's public key and signature (hex) of events carried for other devices."""
-        query = "SELECT * FROM carried WHERE seq IN (SELECT value FROM json_each(?))"
-        rows = self._read(query, (msgspec.json.encode(seqs).decode(),))
-        return {seq: (key, signature) for seq, key, signature in rows}
+        """The author's public key and signature (hex) of events that others wrote, if known."""
+        return outbox.signatures(self._reader(), seqs)
 
     def held(self) -> tuple[int, int | None]:
         """How many events are unsent, and the wall time (UTC ns) of the oldest."""
-        count, oldest = self._read("SELECT count(*), min(seq) FROM outbox")[0]
-        found = self._read("SELECT wall FROM event WHERE seq = ?", (oldest,)) if count else []
-        return count, found[0][0] if found else None
+        return outbox.held(self._reader())
 
     def quarantined(self) -> int:
         """How many own events the hub keeps apart for somebody to look at."""

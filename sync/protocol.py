@@ -181,11 +181,24 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 # -- from the hub ----------------------------------------------------------------------------------
 
 
+class House(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The hub as the author of records, which it signs with `key` (its public half, hex).
+
+    `held` says, for each of its incarnations that it knows of, up to which kseq nothing is missing
+    here: a hub that was restored from a backup lacks what is above, and what is of others.
+    """
+
+    key: Hex
+    incarnation: Name
+    held: dict[str, Count] = {}
+
+
 class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
     """The answer to `hello`. `hub_time` is UTC ns, None while the hub does not trust its clock.
 
     `received_kseq` says, per incarnation of this device, up to which kseq nothing is missing here.
-    What the hub received up to `stable` (UTC ns, as in envelopes) is also in a backup.
+    What the hub received up to `stable` (UTC ns, as in envelopes) is also in a backup. `hub` is the
+    hub itself (optional in version 1), and not told to viewers.
     """
 
     version: int
@@ -193,6 +206,7 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
     hub_time: Count | None = None
     received_kseq: dict[str, Count] = {}
     stable: Count = 0
+    hub: House | None = None
 
 
 class Item(msgspec.Struct, frozen=True):

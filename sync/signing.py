@@ -14,10 +14,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from sync.protocol import Signed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sync.protocol import Signed
+    from kiosk.model import Event
 
 _PURPOSE = "whorl stretch 1"
 
@@ -48,6 +50,12 @@ def signed_by(key: str, org: str, stretch: Signed) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def alone(event: Event, key: str = "", signature: str = "", at: int = 0) -> Signed:
+    """A stretch of one event, at place `at` of a push; unsigned if not said otherwise."""
+    first = last = event.kseq
+    return Signed(at, event.device, event.incarnation, first, last, event.hash, signature, key)
 
 
 def is_key(text: str) -> bool:

@@ -104,7 +104,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the hub adds when it accepts an event; all times in UTC ns."""
+    """What the hub adds when it accepts an event; all times in UTC ns.
+
+    `key` and `signature` (hex) are there for what a hub says itself: by whom, as proof for whoever
+    gets to see the event later (`sync.signing`, a stretch of one).
+    """
 
     epoch: str
     offset: Int64
@@ -114,6 +118,8 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     verdict: str = "accepted"  # or "quarantined", then `code` says why
     code: str = ""
     rank: Int64 = 0
+    key: str = ""
+    signature: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from kiosk import gaps
 from kiosk.model import site_room
 from kiosk.store import StoreDamagedError, StoreFullError, StoreWriteError
 from sync.client import cursors
+from sync.client.proofs import proven
 from sync.protocol import Cursor, Subscribe
 
 if TYPE_CHECKING:
@@ -279,7 +280,8 @@ class Downloads:
 
     async def _stored(self, page: _Page, part: list[tuple[bytes, Envelope]], upto: Cursor) -> None:
         epoch, offset = cursors.kept(upto)
-        await asyncio.wrap_future(self._store.apply_remote(page.room, epoch, part, offset))
+        items = proven(part)
+        await asyncio.wrap_future(self._store.apply_remote(page.room, epoch, items, offset))
 
     def _drop(self, name: str) -> None:
         """Forget a room's waiting pages: applied behind a hole, they would hide it."""

@@ -51,7 +51,7 @@ def ending(error: Exception, refusal: Error | None, pacing: Pacing) -> Ending:
         return Ending(LinkState.ATTENTION, reason, pacing.refused_retry)
     after = _sane(refusal.after) if refusal is not None else 0.0
     if (needed := _needs_somebody(error)) is not None:
-        return Ending(LinkState.ATTENTION, needed, pacing.refused_retry)
+        return Ending(*needed, pacing.refused_retry)
     match error:
         case ConnectionClosed():
             return _closed(error.rcvd.code if error.rcvd else None, after, pacing)
@@ -62,15 +62,17 @@ def ending(error: Exception, refusal: Error | None, pacing: Pacing) -> Ending:
     return Ending(LinkState.OFFLINE, _plainly(error), after)
 
 
-def _needs_somebody(error: Exception) -> str | None:
+def _needs_somebody(error: Exception) -> tuple[LinkState, str] | None:
     """Why no try will help until somebody has changed something; None if one may."""
     match error:
         case MismatchError():
-            return f"the hub {error}"
+            return LinkState.ATTENTION, f"the hub {error}"
+        case ProtocolError(code="stranger"):
+            return LinkState.SIGN_IN, f"{error}; pair this kiosk with it, or kiosk sign-in"
         case ssl.SSLCertVerificationError():
-            return "the hub's certificate is not trusted here"
+            return LinkState.ATTENTION, "the hub's certificate is not trusted here"
         case InvalidURI():
-            return "the hub's address is not one"
+            return LinkState.ATTENTION, "the hub's address is not one"
     return None
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
 
+from kiosk import hubs
 from kiosk.clock import Anchor
 from kiosk.devicekey import DeviceKeyError
-from kiosk.incarnation import PUT_BACK
+from kiosk.incarnation import PUT_BACK, told_apart
 from kiosk.pruning import Safe
 from kiosk.store import StoreError
 from kiosk.tasks import spawn, stop
@@ -45,11 +46,18 @@ if TYPE_CHECKING:
     from kiosk.store import Store
     from sync.client.pacing import Pacing
     from sync.client.wires import Wire
+    from sync.protocol import House
 
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_ROUND_TRIP = 5_000_000_000  # ns; a slower one says too little about the time
 _MOST_ANCHORS = 32
+
+
+class StrangerError(ProtocolError):
+    """The hub's key is not the one that this kiosk knows its hub by."""
+
+    code = "stranger"
 
 
 class RenewedError(ProtocolError):
@@ -74,11 +82,13 @@ class Exchange:
         offered: dict[tuple[str, str], int],
         *,
         careful: bool = False,
+        token: str = "",
     ) -> None:
         """`heard` is called after every frame from the hub has been acted on.
 
         `offered` is kept from one exchange to the next: per epoch and incarnation, the kseq above
-        which the last exchange had to offer again what the hub had once taken.
+        which the last exchange had to offer again what the hub had once taken. `token` is what the
+        hub was shown: who gives a kiosk another one means another hub.
         """
         self.refusal: Error | None = None
         self.welcomed = False
@@ -89,6 +99,7 @@ class Exchange:
         self._pacing = pacing
         self._heard = heard
         self._offered = offered
+        self._token = token
         self._lost: dict[str, int] = {}
         self._passed_over: dict[str, int] = {}
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -167,6 +178,7 @@ class Exchange:
         if not isinstance(answer, Welcome):
             raise ProtocolError("the hub answered something else than welcome")
         check_version(answer.version)
+        await self._meet(answer.hub)
         if answer.received_kseq.get(who.incarnation, 0) > self._store.last_kseq():
             await self._renew()
         self._uploads.anchor(*self._store.anchors()[-_MOST_ANCHORS:])
@@ -175,6 +187,7 @@ class Exchange:
             self._store.prune(Safe(answer.epoch, answer.stable), answer.hub_time)
         self._anchor(sent, answer.hub_time)
         await self._reoffer(who.incarnation, answer)
+        await self._reoffer_records(answer)
         self.welcomed = True
         self._heard()
 
@@ -185,6 +198,30 @@ class Exchange:
             _LOG.error("%s", error)
             return ""
         return signer.public if signer is not None else ""
+
+    async def _meet(self, house: House | None) -> None:
+        """Look whether it is the hub that this kiosk knows; an earlier version does not tell."""
+        if house is None:
+            return
+        note = self._store.note(hubs.NOTE)
+        hub = hubs.met(note, house.key, told_apart(self._token))
+        if hub is None:
+            raise StrangerError(hubs.OTHER)
+        if hub == hubs.read(note):
+            return
+        if hub.key != hubs.read(note).key:
+            _LOG.info("this kiosk's hub is the one with the key %s", hub.key[:16])
+        await asyncio.wrap_future(self._store.meet(hub))
+
+    async def _reoffer_records(self, welcome: Welcome) -> None:
+        """Queue what the hub said itself and no longer knows, as one restored from a backup."""
+        if (house := welcome.hub) is None:
+            return
+        lives = hubs.Lives(house.key, welcome.epoch, house.incarnation, house.held)
+        count = await asyncio.wrap_future(self._store.reoffer_records(lives))
+        if count:
+            _LOG.warning("the hub lacks %d records of its own; offering them", count)
+            self._uploads.look_again()
 
     async def _renew(self) -> None:
         """Begin a new incarnation and greet again: of this one the hub holds more, or otherwise."""

@@ -200,6 +200,7 @@ class SyncClient:
                     self._heard,
                     self._offered,
                     careful=self._careful,
+                    token=token,
                 )
                 climbing = spawn(self._climb(url, token), "sync-climb")
                 try:

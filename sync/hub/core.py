@@ -12,9 +12,11 @@ from sync.hub.auth.gate import Visit
 from sync.hub.authors import introduce
 from sync.hub.talks import Talks
 from sync.hub.writer import Job
-from sync.protocol import VERSION, Close, Welcome, check_version
+from sync.protocol import VERSION, Close, House, Welcome, check_version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kiosk.clock import Clock
     from sync.hub.access import Access
     from sync.hub.auth.gate import Caller
@@ -69,13 +71,16 @@ class Core:
         pages: Pages,
         rooms: Rooms,
         metrics: Metrics,
+        itself: Callable[[], tuple[str, str]],
     ) -> None:
+        """`itself` tells the key (hex) and the incarnation that the hub says records by."""
         self.access = access
         self.clock = clock
         self.writer = writer
         self.pages = pages
         self.rooms = rooms
         self.metrics = metrics
+        self.itself = itself
         self.missing = 0  # events that connected devices have lost
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
@@ -106,7 +111,9 @@ class Core:
             return Welcome(VERSION, self.rooms.epoch, self.time())
         received = await self.pages.received(who.device)
         stable = await self.pages.stable()
-        return Welcome(VERSION, self.rooms.epoch, self.time(), received, stable)
+        key, incarnation = self.itself()
+        hub = House(key, incarnation, await self.pages.signed_by(key))
+        return Welcome(VERSION, self.rooms.epoch, self.time(), received, stable, hub)
 
     def enter(self, peer: Peer, who: Who, *, alone: bool = True) -> None:
         """Register a connection, which ends an older one of the same device if it is to be `alone`.

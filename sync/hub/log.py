@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -24,30 +25,29 @@ from kiosk.model import (
     decode_event,
     encode_envelope,
     encode_event,
-    sealed,
-    uuid7,
 )
+from sync.hub import house
+from sync.hub.auth.keys import hub_keys
+from sync.hub.errors import LogError
+from sync.hub.house import CANONICAL, REGISTERED, House, Proof
 from sync.hub.houseclock import HouseClock
 from sync.hub.judge import Place, Rejected, Trace, interval, judge, place_of, places
 from sync.hub.retention import prune
 from sync.hub.tables import OFFSET_BITS, opened
+from sync.hub.transaction import Chain, Room, Transaction
 from sync.protocol import Judged
 from sync.signing import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from kiosk.clock import Anchor, Clock
     from sync.protocol import Signed
 
 _MOST_DENIALS = 10_000
-# What only a hub says: who is who, and who may decide. REST is the way to have it said.
-_HUBS_OWN = frozenset({Kind.DIRECTORY, Kind.MERGED})
-# Places beyond a hole in a device's chain that are remembered; one forgotten is offered again.
-_MOST_AHEAD = 10_000
 _NS_PER_MS = 1_000_000
-_CANONICAL = msgspec.json.Encoder(order="deterministic")
+_NOTED = ("received", "prev", "incarnation", "restate")  # of `meta`, what transactions change
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,65 +87,31 @@ class Accepted(NamedTuple):
     origin: object = None
 
 
-@dataclass(slots=True)
-class _Room:
-    number: int
-    head: int
-
-
-@dataclass(slots=True)
-class _Chain:
-    """`head` is the hash of the event at `contiguous`, "" if that is not known."""
-
-    contiguous: int = 0
-    ahead: set[int] = field(default_factory=set)
-    head: str = ""
-
-    def holds(self, kseq: int) -> bool:
-        return kseq <= self.contiguous or kseq in self.ahead
-
-    def forks(self, event: Event) -> bool:
-        """Whether another event has its place, or is where its `prev` should be."""
-        if event.kseq == self.contiguous + 1:
-            return self.head not in ("", event.prev)
-        return self.holds(event.kseq)
-
-    def take(self, kseq: int, hash_: str = "") -> None:
-        if kseq == self.contiguous + 1:
-            self.contiguous, self.head = kseq, hash_
-            while self.ahead and self.contiguous + 1 in self.ahead:
-                self.contiguous, self.head = self.contiguous + 1, ""
-                self.ahead.discard(self.contiguous)
-        elif kseq > self.contiguous and len(self.ahead) < _MOST_AHEAD:
-            self.ahead.add(kseq)
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """What is gathered in memory, to be written with a few statements at its end."""
-
-    trusted: bool = False
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    accepted: list[Accepted] = field(default_factory=list)
-    ids: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-    rooms: dict[str, _Room] = field(default_factory=dict)
-    chains: dict[tuple[str, str], _Chain] = field(default_factory=dict)
-    signed: dict[Signed, None] = field(default_factory=dict)
-
-
 class Log:
     """The writing side; for one thread. `begin`, `submit` or `direct`, then `commit`."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Open or make the log at `path`; raises `LogError` if that cannot be done."""
+        """Open or make the log at `path`; raises `LogError` if that cannot be done.
+
+        Raises `TokenError` if the hub's secret cannot be used, which its records are signed by.
+        """
         self.clock = self._clock = HouseClock(clock)
+        self._house = House(hub_keys(path, self._entropy).records)
         self._db = self._opened(path)
-        self._now = _Transaction()
+        self._now = Transaction()
         self._forget()
+        try:
+            self._go_on()
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise LogError(f"{path} cannot be used as the hub's database: {error}") from error
+            raise
         self.clock.learn(self._meta["confirmed"])
         self.epoch: str = self._meta["epoch"]
         self.device: str = self._meta["device"]
-        self.incarnation: str = self._meta["incarnation"]
+        # Told, in the writer's thread, of records of the register that kiosks brought back.
+        self.on_returned: Callable[[list[Event]], None] = lambda _: None
         # Devices whose events are set apart; replaced as a whole, from any thread.
         self.revoked: frozenset[str] = frozenset()
         # Devices that are kiosks for certain, and so no hub; replaced in the same way.
@@ -154,6 +120,16 @@ class Log:
     # A simulation puts its own in the place of these: chance and the disk.
     _entropy = staticmethod(os.urandom)
     _opened = staticmethod(opened)
+
+    @property
+    def incarnation(self) -> str:
+        """The hub's present life, under which it writes."""
+        return str(self._meta["incarnation"])
+
+    @property
+    def key(self) -> str:
+        """The public key (hex) that its records are signed with."""
+        return self._house.key
 
     def close(self) -> None:
         """Close the database."""
@@ -167,7 +143,7 @@ class Log:
         """Start a transaction; raises `sqlite3.Error` if the disk will not have it."""
         self._db.execute("BEGIN IMMEDIATE")
         # Asked once, not for every event: that is a system call.
-        self._now = _Transaction(trusted=self._clock.synced())
+        self._now = Transaction(trusted=self._clock.synced())
 
     def submit(self, submission: Submission) -> list[Judged]:
         """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
@@ -179,7 +155,7 @@ class Log:
         return [
             self._again(body, one, submission)
             if isinstance(one, Event) and (one.id in known or one.id in self._now.ids)
-            else self._admit(body, one, submission)
+            else self._admit(body, one, place.signed, submission)
             if isinstance(one, Event) and place.proven
             else self._doubt(index, one, place, submission)
             for index, (body, one, place) in enumerate(
@@ -189,6 +165,8 @@ class Log:
 
     def vouch(self, device: str, incarnation: str, key: str) -> None:
         """Pin the key that a device proved to hold when it was paired, whichever was pinned."""
+        if device == self.device:
+            return  # nobody else is paired as the hub itself
         self._db.execute(
             "DELETE FROM author WHERE device = ? AND incarnation = ?", (device, incarnation)
         )
@@ -200,7 +178,7 @@ class Log:
 
     def introduce(self, org: str, device: str, incarnation: str, key: str) -> bool:
         """Pin the key of a device's incarnation; False, and noted, if it has another already."""
-        pinned = self._key(device, incarnation)
+        pinned = self.key if device == self.device else self._key(device, incarnation)
         if pinned is None and is_key(key):
             self._pin(device, incarnation, key)
             return True
@@ -220,22 +198,34 @@ class Log:
     def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
         """Make `directory` events of (record, id, value) that differ from what is known; how many.
 
-        They are the hub's own events: of its device, in its chain. A record's rev is the hub's wall
-        clock (UTC ms) when it was made, but at least one above the last rev known here: so a hub
-        whose log was lost or restored speaks above all that kiosks have had from it before.
+        They are the hub's own events: of its device, in its chain, signed. A record's rev is the
+        hub's wall clock (UTC ms) when it was made, but at least one above the last rev known here,
+        and above all that a restored hub had given before: so it outdoes what kiosks bring back.
+        While `restating`, what the register holds is said anew even if it is as it was.
         """
         made = 0
+        least = self._meta.get("floor", 0) + 1
         for record, id_, value in records:
             found = self._db.execute(
                 "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
                 (room, record, id_),
             ).fetchone()
-            if found and found[1] == _CANONICAL.encode(value):
+            anew = record in REGISTERED and self.restating
+            if found and found[1] == CANONICAL.encode(value) and not anew:
                 continue
-            rev = max(found[0] + 1 if found else 1, self._clock.wall() // _NS_PER_MS)
+            rev = max(found[0] + 1 if found else 1, self._clock.wall() // _NS_PER_MS, least)
             self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
             made += 1
         return made
+
+    @property
+    def restating(self) -> bool:
+        """Whether the log was restored under a register that knows of later revocations."""
+        return bool(self._meta.get("restate"))
+
+    def restated(self) -> None:
+        """The register has been said anew for every site."""
+        self._meta["restate"] = 0
 
     def confirm_time(self, wall: int) -> None:
         """Staff say that it is `wall` (UTC ns) now: good until this machine's next boot."""
@@ -268,9 +258,11 @@ class Log:
         )
         self._db.executemany(
             "UPDATE meta SET value = ? WHERE key = ?",
-            [(self._meta[key], key) for key in ("received", "prev")],
+            [(self._meta[key], key) for key in _NOTED if key in self._meta],
         )
         self._db.execute("COMMIT")
+        if done.returned:
+            self.on_returned(done.returned)
         return done.accepted
 
     def rollback(self) -> None:
@@ -283,9 +275,31 @@ class Log:
 
     def _forget(self) -> None:
         self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
-        self._rooms: dict[str, _Room] = {}
-        self._chains: dict[tuple[str, str], _Chain] = {}
+        self._rooms: dict[str, Room] = {}
+        self._chains: dict[tuple[str, str], Chain] = {}
         self._keys: dict[tuple[str, str], str] = {}
+
+    def _go_on(self) -> None:
+        """Have this life's key on record; another one if the hub's secret is no longer the same."""
+        at = self._meta["device"], self.incarnation
+        if (pinned := self._key(*at)) == self.key:
+            return
+        self.begin()
+        try:
+            if pinned is None:
+                self._house.sign_earlier(self._db, self.incarnation, self._meta["prev"])
+                self._pin(*at, self.key)
+            else:
+                self._renew()
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _renew(self) -> None:
+        """Begin a new incarnation: the present one has gone on without this log."""
+        self._meta["incarnation"], self._meta["prev"] = self._entropy(16).hex(), ""
+        self._pin(self._meta["device"], self.incarnation, self.key)
 
     def _known(self, ids: list[str]) -> set[str]:
         query = (
@@ -294,29 +308,42 @@ class Log:
         )
         return {row[0] for row in self._db.execute(query, (json.dumps(ids),))}
 
-    def _admit(self, body: bytes, event: Event, submission: Submission) -> Judged:
+    def _admit(
+        self, body: bytes, event: Event, signed: Signed | None, submission: Submission
+    ) -> Judged:
         chain = self._chain(event.device, event.incarnation)
         code = "revoked" if event.device in self.revoked else ""
-        if code or submission.exceeds(event) or self._presumes(event, submission):
+        ours = event.kind in house.OWN and self._key(event.device, event.incarnation) == self.key
+        if code or submission.exceeds(event) or not (ours or self._may_say(event, submission)):
             chain.take(event.kseq, event.hash)
             return self._set_apart(body, event, submission, code or "right")
         forked = chain.forks(event)
-        if forked and event.kind not in EVIDENCE:
+        if forked and event.kind not in EVIDENCE and not ours:
             return self._set_apart(body, event, submission, "fork")
         chain.take(event.kseq, event.hash)
-        if event.kind == Kind.DIRECTORY:
-            self._heed_directory(event)
-        envelope = self._enter(body, event, submission, "fork" if forked else "")
+        if ours and event.incarnation == self.incarnation:
+            self._renew()
+        if event.kind == Kind.DIRECTORY and house.heed(self._db, event) and ours:
+            self._now.returned += [event] if event.data["record"] in REGISTERED else []
+        proof = _proof(event, signed, self._key(event.device, event.incarnation))
+        envelope = self._enter(body, event, submission, "fork" if forked else "", proof)
         return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
 
-    def _presumes(self, event: Event, submission: Submission) -> bool:
-        """Whether it is a hub's own kind of event, but by a kiosk or a member of staff."""
-        if event.kind not in _HUBS_OWN:
-            return False
+    def _may_say(self, event: Event, submission: Submission) -> bool:
+        """Whether it is no hub's own kind of event, or another hub's, handed on by its owner."""
+        if event.kind not in house.OWN:
+            return True
         itself = not submission.introduces and event.device == submission.device
-        return itself or submission.staff is not None or event.device in self.paired
+        return not (itself or submission.staff is not None or event.device in self.paired)
 
-    def _enter(self, body: bytes, event: Event, submission: Submission, code: str = "") -> bytes:
+    def _enter(
+        self,
+        body: bytes,
+        event: Event,
+        submission: Submission,
+        code: str = "",
+        proof: Proof = Proof(),  # noqa: B008  a tuple
+    ) -> bytes:
         room = self._room(event.room)
         room.head = offset = room.head + 1
         received = self._received()
@@ -326,7 +353,7 @@ class Log:
         )
         rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
-            Envelope(self.epoch, offset, received, low, high, code=code, rank=rank)
+            Envelope(self.epoch, offset, received, low, high, "accepted", code, rank, *proof)
         )
         now = self._now
         now.rows.append((room.number << OFFSET_BITS | offset, event.id, body, envelope))
@@ -392,6 +419,8 @@ class Log:
         pinned = self._key(stretch.device, stretch.incarnation)
         if pinned is not None or not stretch.key:
             return pinned
+        if stretch.key == self.key:
+            return self.key  # said by this hub itself, in a life that its log has lost
         if stretch.device != submission.device and (
             not submission.introduces or self._knows(stretch.device)
         ):
@@ -419,42 +448,16 @@ class Log:
     def _author(self, org: str, room: str, data: dict[str, Any]) -> None:
         """Write an event of the hub's own."""
         chain = self._chain(self.device, self.incarnation)
-        wall = self._clock.wall()
-        event = sealed(
-            Event(
-                id=uuid7(wall, self._entropy(10)),
-                device=self.device,
-                incarnation=self.incarnation,
-                kseq=chain.contiguous + 1,
-                kind=Kind.DIRECTORY,
-                org=org,
-                room=room,
-                wall=wall,
-                zone="UTC",
-                boot=self._clock.boot,
-                ticks=self._clock.ticks(),
-                synced=self._clock.synced(),
-                by=Author(role="hub"),
-                data=data,
-                prev=self._meta["prev"],
-            )
+        at = house.Place(
+            self.device, self.incarnation, chain.contiguous + 1, str(self._meta["prev"])
         )
+        event = house.written(self._clock, at, self._entropy, org, room, data)
         chain.take(event.kseq, event.hash)
         self._meta["prev"] = event.hash
-        self._heed_directory(event)
+        house.heed(self._db, event)
         body = encode_event(event)
-        self._enter(body, event, Submission(org, self.device, [body]))
-
-    def _heed_directory(self, event: Event) -> None:
-        """Keep the highest rev of a record, also of one that another hub made."""
-        record, id_, rev = (event.data.get(key) for key in ("record", "id", "rev"))
-        named = isinstance(record, str) and isinstance(id_, str)
-        if named and isinstance(rev, int) and 0 <= rev < 1 << 62:
-            self._db.execute(
-                "INSERT INTO directory VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE"
-                " SET rev = ?4, value = ?5 WHERE rev < ?4",
-                (event.room, record, id_, rev, _CANONICAL.encode(event.data.get("value"))),
-            )
+        submission = Submission(org, self.device, [body])
+        self._enter(body, event, submission, proof=self._house.prove(event))
 
     def _received(self) -> int:
         """The hub's own time, never twice the same and never backwards, also over restarts."""
@@ -463,7 +466,7 @@ class Log:
         self._meta["received"] = now = now if now > last else last + 1
         return now
 
-    def _room(self, name: str) -> _Room:
+    def _room(self, name: str) -> Room:
         room = self._rooms.get(name)
         if room is None:
             query = "SELECT number, head FROM room WHERE name = ?"
@@ -471,17 +474,24 @@ class Log:
             if row is None:
                 self._db.execute("INSERT INTO room (name, head) VALUES (?, 0)", (name,))
                 row = self._db.execute(query, (name,)).fetchone()
-            room = self._rooms[name] = _Room(*row)
+            room = self._rooms[name] = Room(*row)
         self._now.rooms[name] = room
         return room
 
-    def _chain(self, device: str, incarnation: str) -> _Chain:
+    def _chain(self, device: str, incarnation: str) -> Chain:
         key = (device, incarnation)
         chain = self._chains.get(key)
         if chain is None:
             query = "SELECT contiguous, ahead, head FROM chain WHERE device = ? AND incarnation = ?"
             row = self._db.execute(query, key).fetchone()
             known = (row[0], set(json.loads(row[1])), row[2]) if row else ()
-            chain = self._chains[key] = _Chain(*known)
+            chain = self._chains[key] = Chain(*known)
         self._now.chains[key] = chain
         return chain
+
+
+def _proof(event: Event, signed: Signed | None, key: str | None) -> Proof:
+    """What proves a hub's record by itself, so that it may be handed on from here."""
+    if event.kind not in house.OWN or signed is None or key is None or signed.first < signed.last:
+        return Proof()
+    return Proof(key, signed.signature)

@@ -56,6 +56,15 @@ class Pages:
         query = "SELECT incarnation, contiguous FROM chain WHERE device = ?"
         return dict(await self._query(query, device))
 
+    async def signed_by(self, key: str) -> dict[str, int]:
+        """Per incarnation with this key, the kseq up to which nothing is missing."""
+        query = (
+            "SELECT a.incarnation, coalesce(c.contiguous, 0) FROM author a"
+            " LEFT JOIN chain c ON c.device = a.device AND c.incarnation = a.incarnation"
+            " WHERE a.key = ?"
+        )
+        return dict(await self._query(query, key))
+
     async def holes(self) -> list[tuple[str, Gap]]:
         """Devices that brought later events and not some before them, and which."""
         query = "SELECT device, incarnation, contiguous, ahead FROM chain WHERE ahead <> '[]'"

@@ -176,7 +176,12 @@ class Hub:
         observe = metrics.commits.observe
         writer = self._writer_type(self._log, loop, rooms.publish, observe)
         access = Access(self._doors.gate)
-        self._core = Core(access, self._log.clock, writer, pages, rooms, metrics)
+        log = self._log
+
+        def itself() -> tuple[str, str]:
+            return log.key, log.incarnation
+
+        self._core = Core(access, log.clock, writer, pages, rooms, metrics, itself)
 
     def _routes(self) -> list[Route]:
         status = Status(self._core)

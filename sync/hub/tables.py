@@ -14,7 +14,7 @@ from sync.hub.errors import LogBusyError, LogError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 3
+SCHEMA = 4
 # A row's key is its room's number and its offset in one, so a room's pages lie side by side.
 OFFSET_BITS = 40
 
@@ -118,6 +118,10 @@ INSERT INTO meta VALUES ('confirmed', '');
     """
 -- What was let go after its time, so that it is known when it is offered again.
 CREATE TABLE pruned (id TEXT PRIMARY KEY, hash TEXT NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
+""",
+    """
+-- The event that brought the record: of two with one rev, the higher id counts.
+ALTER TABLE directory ADD COLUMN event TEXT NOT NULL DEFAULT '';
 """,
 )
 

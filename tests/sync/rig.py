@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from kiosk.model import Event, decode_event, encode_event, sealed, session_room, site_room, uuid7
 from sync import protocol as p
+from sync.hub.auth.keys import key_path
 from sync.hub.server import Hub
 from sync.signing import Signer
 
@@ -187,6 +188,12 @@ async def opened(url, token=TOKEN, headers=None, **given):
         where, additional_headers=headers, compression=None, proxy=None, close_timeout=1, **given
     ) as socket:
         yield Peer(socket)
+
+
+def same_secret(path, other):
+    """Let the hub at `other` be the one at `path`, whose database was lost but not its secret."""
+    key_path(other).write_bytes(key_path(path).read_bytes())
+    key_path(other).chmod(0o600)
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ from tests.sync.rig import (
     hello,
     hub,
     joined,
+    same_secret,
     until,
 )
 from tests.sync.test_hub import post
@@ -183,6 +184,7 @@ async def test_a_hub_that_lost_what_it_had_is_offered_it_again(path, tmp_path):
             ids = one.check_in(700)
             await one.settled()
         fresh = tmp_path / "fresh.db"
+        same_secret(path, fresh)
         async with hub(fresh) as server:
             where.append(server.url)
             one.client.kick()
@@ -309,6 +311,7 @@ async def test_another_epoch_unites_and_deletes_nothing(path, tmp_path):
                 async with joined(server.url, hello(name)) as peer:
                     await peer.push(*Author(name).bodies(10))
                     await until(lambda: one.cursor(ROOM) == (peer.welcome.epoch, 10))
+            same_secret(tmp_path / name, tmp_path / "two.db")
         query = "SELECT device, count(*) FROM event WHERE kind = 'check_in' GROUP BY device"
         assert one.rows(query) == [("one.db", 10), ("two.db", 10)]
 
@@ -396,3 +399,4 @@ async def test_a_new_import_wins_after_the_hubs_database_was_lost(path, tmp_path
                 for name in names.split():
                     assert (await post(server.url, named(name)))[0] == 200
                 await until(lambda name=name: [p.first_name for p in one.store.people()] == [name])
+            same_secret(tmp_path / database, tmp_path / "two.db")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sync.hub.errors import TokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _BYTES = 32
@@ -29,6 +30,7 @@ class Keys:
         self.secret = secret
         self.signing = _derived(secret, "tokens")
         self.codes = _derived(secret, "pairing codes")
+        self.records = _derived(secret, "records")
 
     def pepper(self, org: str, site: str) -> bytes:
         """What a site's PINs are hashed with besides their salt; given to its kiosks at pairing."""
@@ -45,7 +47,7 @@ def key_path(db: Path) -> Path:
     return db.with_name(db.name + ".key")
 
 
-def hub_keys(db: Path) -> Keys:
+def hub_keys(db: Path, entropy: Callable[[int], bytes] = secrets.token_bytes) -> Keys:
     """The keys of the hub at `db`, made at first need; raises `TokenError` if they cannot be used.
 
     A file that anybody but its owner may read is refused, for it may have been read.
@@ -54,7 +56,7 @@ def hub_keys(db: Path) -> Keys:
     try:
         if path.exists():  # also on a full disk
             return _read(path)
-        made = write_new(path, secrets.token_hex(_BYTES).encode() + b"\n")
+        made = write_new(path, entropy(_BYTES).hex().encode() + b"\n")
         return Keys(bytes.fromhex(made.decode())) if made else _read(path)
     except OSError as error:
         raise TokenError(f"the hub's secret {path} cannot be used: {error.strerror}") from error
