@@ -50,16 +50,17 @@ class Roll:
         """Take over what was committed: the rows it touched, and whether the session changed."""
         self.people.update({person.id: person for person in change.people})
         self._known.update({session.id: session for session in change.sessions})
-        if change.merged:
-            self._merged = self._store.merged()
+        moved = self._merge_anew() if change.merged else []
         for state in change.states:
             if state.session == self.session.id:
                 self._open_still = state.is_open
         mine = [row for row in change.rows if row.session == self.session.id]
-        self._rows.update({row.person: row for row in mine})
-        touched = [row.person for row in mine] + [person.id for person in change.people]
+        self._rows.update({row.person: row for row in mine if row.person not in self._merged})
+        described = [*moved, *(person.id for person in change.people)]
         opened = bool(change.sessions) and self.reconsider()
-        return [self._line(person) for person in dict.fromkeys(touched)], opened
+        there = self._everybody() if described else self._rows
+        touched = dict.fromkeys([*(row.person for row in mine), *described])
+        return [self._line(one) if one in there else self._gone(one) for one in touched], opened
 
     def announced(self, session: Session) -> bool:
         """Whether other kiosks have heard of this session."""
@@ -80,10 +81,12 @@ class Roll:
         return found[0] if len(found) == 1 else None
 
     def expected(self) -> Sequence[str]:
-        """Ids of those who are expected, by the session's roster or else all who are active."""
-        if self.session.roster is not None:
-            return self.session.roster
-        return self.active()
+        """Ids of those who are expected, by the session's roster or else all who are active.
+
+        Of merged persons both the former ids, by which readers know them, and the present ones.
+        """
+        wanted = self.session.roster if self.session.roster is not None else self.active()
+        return [*wanted, *(self._merged[one] for one in wanted if one in self._merged)]
 
     def active(self) -> list[str]:
         """Ids of all who may come in at all."""
@@ -108,13 +111,28 @@ class Roll:
         )
 
     def _everybody(self) -> dict[str, None]:
-        there = [person for person in self._rows if person not in self._merged]
-        return dict.fromkeys([*self.expected(), *there])
+        everybody = (*self.expected(), *self._rows)
+        return dict.fromkeys(person for person in everybody if person not in self._merged)
+
+    def _merge_anew(self) -> list[str]:
+        """Read who is who now; those whose lines that alters."""
+        before, self._merged = self._merged, self._store.merged()
+        after = self._merged
+        moved = [p for p in before.keys() | after.keys() if before.get(p, p) != after.get(p, p)]
+        for person in moved:
+            self._rows.pop(person, None)
+        homes = [map_.get(person, person) for person in moved for map_ in (before, after)]
+        return sorted({*moved, *homes})
 
     def _line(self, person: str) -> RosterRow:
         known = self.people.get(person) or Person(person, "?")
         row = self._rows.get(person)
         return RosterRow(known, row or Attendance(self.session.id, person, self._otherwise()))
+
+    def _gone(self, person: str) -> RosterRow:
+        """That there is no line of this person; but of whom, if they are somebody else now."""
+        known = self.people.get(person) or Person(person, "?")
+        return RosterRow(known, Attendance(self.session.id, self._merged.get(person, "")))
 
     def _otherwise(self) -> Status:
         """What is shown of somebody of whom there is nothing."""

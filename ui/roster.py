@@ -95,7 +95,7 @@ class RosterModel(QAbstractListModel):
             self.endResetModel()
 
     def change(self, rows: Sequence[RosterRow]) -> None:
-        """Changed or new rows; shown within 50 ms, the last word about a person counts."""
+        """Changed, new or vanished rows; shown within 50 ms, the last word about a person counts."""
         session = self._session.id if self._session else None
         self._waiting.update({row.person.id: row for row in rows if row.row.session == session})
         if self._waiting and not self._batch.isActive():
@@ -127,13 +127,26 @@ class RosterModel(QAbstractListModel):
     def _flush(self) -> None:
         touched = {self._keys[0][-1]} if self._keys else set()
         for person in list(self._waiting)[:_BATCH_ROWS]:
-            self._place(person, self._waiting.pop(person))
+            row = self._waiting.pop(person)
+            if row.row.person == person:
+                self._place(person, row)
+            else:
+                self._remove(person)
             touched.add(person)
         # The old and the new top may have gained or lost their tint.
-        at = [self._find(person) for person in touched | {self._keys[0][-1]}]
-        self.dataChanged.emit(self.index(min(at)), self.index(max(at)), list(Role))
+        touched.update(key[-1] for key in self._keys[:1])
+        at = [self._find(person) for person in touched if person in self._key_of]
+        if at:
+            self.dataChanged.emit(self.index(min(at)), self.index(max(at)), list(Role))
         if self._waiting:
             self._batch.start()
+
+    def _remove(self, person: str) -> None:
+        if person in self._key_of:
+            at = self._find(person)
+            self.beginRemoveRows(QModelIndex(), at, at)
+            del self._keys[at], self._key_of[person], self._rows[person]
+            self.endRemoveRows()
 
     def _place(self, person: str, row: RosterRow) -> None:
         key, before = _key(row), self._key_of.get(person)

@@ -143,7 +143,11 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class RosterRow(msgspec.Struct, frozen=True):
-    """A line of the live roster: a person and the folded attendance of the open session."""
+    """A line of the live roster: a person and the folded attendance of the open session.
+
+    If the row is not that person's, there is no such line any more: they were merged into whose row
+    it is, or (nobody's) are no longer expected.
+    """
 
     person: Person
     row: Attendance

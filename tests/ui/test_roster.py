@@ -37,6 +37,11 @@ def changed(row, time, status=Status.PRESENT):
     )
 
 
+def merged(row, into):
+    """As the desk says that a person was merged into another."""
+    return msgspec.structs.replace(row, row=into.row)
+
+
 def test_newest_on_top_then_exceptions_then_expected_by_name(words):
     desk = staged.StagedDesk(
         staged.club().state,
@@ -155,15 +160,51 @@ class Mirror:
         self.names = shown(model)
         model.rowsInserted.connect(self._inserted)
         model.rowsMoved.connect(self._moved)
+        model.rowsRemoved.connect(self._removed)
 
     def _inserted(self, _parent, first, last):
         for at in range(first, last + 1):
             self.names.insert(at, self.model.index(at).data(Role.NAME))
 
+    def _removed(self, _parent, first, last):
+        del self.names[first : last + 1]
+
     def _moved(self, _parent, first, last, _target_parent, target):
         assert first == last
         name = self.names.pop(first)
         self.names.insert(target - (target > first), name)
+
+
+async def test_a_line_that_is_somebody_elses_now_vanishes_at_once(desk, model, qtmodeltester):
+    resets, spy = QSignalSpy(model.modelReset), QSignalSpy(model.rowsRemoved)
+    mirror = Mirror(model)
+    desk.watch(model.show, model.change)
+    one, other, top = (desk.roster()[n] for n in (3, 4, 0))
+    desk.arrive(merged(one, other), changed(other, "18:09"))
+    await until(lambda: spy.count() == 1)
+    assert shown(model)[0] == other.person.public_name
+    assert one.person.public_name not in shown(model)
+    desk.arrive(merged(top, other))
+    await until(lambda: spy.count() == 2)
+    assert mirror.names == shown(model)
+    assert len(shown(model)) == len(desk.roster()) - 2
+    qtmodeltester.check(model)
+    # It was a mistake: they are two again.
+    desk.arrive(one)
+    await until(lambda: one.person.public_name in shown(model))
+    assert mirror.names == shown(model)
+    assert resets.count() == 0
+
+
+def test_a_roster_may_become_empty(desk, words):
+    row = staged.row("Only One", "18:00")
+    model = RosterModel(staged.StagedDesk(desk.state, [row]), words)
+    model.change([merged(row, staged.row("Somebody Else"))])
+    model._flush()
+    model.change([merged(row, staged.row("Somebody Else"))])
+    model._flush()
+    assert shown(model) == []
+    model._batch.stop()
 
 
 def test_another_language_renames_the_statuses_only(model, words):
