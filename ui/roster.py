@@ -95,7 +95,7 @@ class RosterModel(QAbstractListModel):
             self.endResetModel()
 
     def change(self, rows: Sequence[RosterRow]) -> None:
-        """Changed, new or vanished rows; shown within 50 ms, the last word about a person counts."""
+        """Changed, new or vanished rows; shown within 50 ms, the last word on a person counts."""
         session = self._session.id if self._session else None
         self._waiting.update({row.person.id: row for row in rows if row.row.session == session})
         if self._waiting and not self._batch.isActive():
