@@ -31,6 +31,18 @@ _MOST_NAMES = 10
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
+            "--trusted-proxy",
+            "trusted_proxies",
+            multiple=True,
+            metavar="ADDRESS",
+            help="Believe this proxy's (or network's) X-Forwarded-For; may be given again.",
+        ),
+        click.option(
+            "--viewers-per-token",
+            type=click.IntRange(1, 4096),
+            help="Connections one kiosk or member of staff may have open to watch (default: 64).",
+        ),
+        click.option(
             "--keep-days",
             type=click.IntRange(1, 36_500),
             help="Let go of sessions that nothing was added to for so long (default: never).",
@@ -59,6 +71,8 @@ class Serving(TypedDict):
     certificate: Path | None
     key: Path | None
     keep_days: int | None
+    viewers_per_token: int | None
+    trusted_proxies: tuple[str, ...]
 
 
 @click.group(invoke_without_command=True)
@@ -114,6 +128,8 @@ def _run(db: Path, serving: Serving) -> None:
             insecure_lan=serving["insecure_lan"],
             certificate=tls,
             keep_days=serving["keep_days"],
+            viewers_per_token=serving["viewers_per_token"],
+            trusted_proxies=serving["trusted_proxies"],
         )
     sys.exit(code)
 

@@ -13,16 +13,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from kiosk.clock import SystemClock
+from sync.hub.auth.limits import Limits
 from sync.hub.errors import HubError, ListenError
 from sync.hub.server import Hub
 from sync.hub.tokens import url_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
-def serve(
+def serve(  # noqa: PLR0913  all but the first four are named
     db: Path,
     host: str,
     port: int,
@@ -32,13 +33,17 @@ def serve(
     insecure_lan: bool,
     certificate: tuple[Path, Path] | None = None,
     keep_days: int | None = None,
+    viewers_per_token: int | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> int:
     """Run a hub until SIGTERM or SIGINT, or until stdin ends if it is a `child`; the exit code.
 
     Prints `ready URL` once it listens, and notes the URL in a file beside the database. What keeps
     it from running is one line on stderr and 1. `certificate` is a chain and its key, in PEM.
-    Sessions that nothing was added to for `keep_days` are let go.
+    Sessions that nothing was added to for `keep_days` are let go. `trusted_proxies` are whose
+    `X-Forwarded-For` is believed.
     """
+    limits = Limits() if viewers_per_token is None else Limits(viewers=viewers_per_token)
     _allow_many_files()
     try:
         tls = _tls(*certificate) if certificate else None
@@ -50,7 +55,9 @@ def serve(
             SystemClock(),
             insecure_lan=insecure_lan,
             tls=tls,
+            limits=limits,
             keep_days=keep_days,
+            trusted_proxies=trusted_proxies,
         )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(hub, url_path(db), child=child))
