@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeV
 import msgspec
 
 from kiosk.clock import Anchor
-from kiosk.model import Envelope
+from kiosk.model import Envelope, Flag, Status
+from kiosk.model import Presence as Whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,11 +77,15 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     `received` is the hub's time of receipt (UTC ns, see `kiosk.model.Envelope`) of the event at
     `offset`. No hub gives one twice, so a hub restored from a backup of the same epoch, which has
     filled that offset anew, finds out. 0, or its absence (optional in version 1), is not looked at.
+
+    Of `rows` it is a cursor too: `received` is then that of the last event of either of their two
+    rooms, and `part` how many rows of an unfinished snapshot are there already.
     """
 
     epoch: Name
     offset: Count
     received: Count = 0
+    part: Count = 0
 
 
 # -- from the kiosk --------------------------------------------------------------------------------
@@ -112,7 +117,9 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True
     `pages` is how many pages of missed events may be sent before the next `subscribe`, so that a
     long catch-up comes no faster than it can be stored; 0 is no limit. `kinds` leaves out events
     of all other kinds; offsets count on. After `ttl` seconds the hub ends it with `unsubscribed`,
-    unless it is asked anew. `presence` asks for `presence` frames of that room.
+    unless it is asked anew. `presence` asks for `presence` frames of that room. `rows` asks for
+    `rows` in place of events, of a session's room; with `names` "public", for no more than public
+    names, also where the token may read more.
     """
 
     room: RoomName
@@ -122,6 +129,8 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True
     kinds: Annotated[list[Name], msgspec.Meta(max_length=50)] = []
     ttl: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
     presence: bool = False
+    rows: bool = False
+    names: Literal["full", "public"] = "full"
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, tag="unsubscribe"):
@@ -272,12 +281,16 @@ class Pong(msgspec.Struct, frozen=True, tag="pong", omit_defaults=True):
     hub_time: Count | None = None
 
 
-class Position(msgspec.Struct, frozen=True, tag="position"):
-    """Where a followed room ends, said every few seconds so that a silent gap is found."""
+class Position(msgspec.Struct, frozen=True, tag="position", omit_defaults=True):
+    """Where a followed room ends, said every few seconds so that a silent gap is found.
+
+    To a reader of rows: where these are by now, with `received` as in `Rows`.
+    """
 
     room: RoomName
     epoch: Name
     head: Count
+    received: Count = 0
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
@@ -317,6 +330,79 @@ class Presence(msgspec.Struct, frozen=True, tag="presence"):
     room: RoomName
     change: Literal["here", "join", "leave"]
     kiosks: list[Kiosk]
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One person in one session, as `kiosk.model.Attendance` has it; intervals in UTC ns.
+
+    `name` is the public one (first name and initial) or the full one, "" if nobody told it. `items`
+    are the ids of review items about the person that wait for staff, 20 at the most.
+    """
+
+    person: str
+    status: Status
+    presence: Whereabouts
+    name: str = ""
+    arrival: tuple[int, int] | None = None
+    departure: tuple[int, int] | None = None
+    flags: tuple[Flag, ...] = ()
+    items: tuple[str, ...] = ()
+
+
+class Sitting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to be known of the session itself; times in UTC ns. Nobody described it: no `title`.
+
+    `closed` is the interval in which it was closed, None while it is open; `items` the ids of
+    review items about the session as a whole, 20 at the most.
+    """
+
+    title: str = ""
+    zone: str = ""
+    starts: int | None = None
+    ends: int | None = None
+    place: str = ""
+    late_at: int | None = None
+    capacity: int | None = None
+    closed: tuple[int, int] | None = None
+    items: tuple[str, ...] = ()
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How many rows have each status, and how many persons are inside."""
+
+    expected: int = 0
+    present: int = 0
+    late: int = 0
+    excused: int = 0
+    absent: int = 0
+    inside: int = 0
+
+
+class Rows(msgspec.Struct, frozen=True, tag="rows", omit_defaults=True):
+    """The rows of a session that changed since `since`, or some of a snapshot of them all.
+
+    They are true at `offset` of the session's room, `head` being its end, and at `received`: the
+    hub's time of receipt (UTC ns) of the last event that went into them, of the session's room or
+    its site's. `snapshot`: all that was known before is void. `part`: more of the snapshot follows,
+    so many rows of it have come. `live`: nothing is missing now. `gone` are persons who no longer
+    have a row. `session` is there if it changed, `counts` whenever the rows are whole. `missing` is
+    how many events of the session's room the hub had let go of for their age.
+    """
+
+    room: RoomName
+    epoch: Name
+    offset: Count
+    head: Count
+    received: Count
+    since: Count = 0
+    snapshot: bool = False
+    part: Count = 0
+    live: bool = False
+    rows: list[Row] = []
+    gone: list[str] = []
+    session: Sitting | None = None
+    counts: Tally | None = None
+    missing: Count = 0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -359,7 +445,7 @@ class Receipt(msgspec.Struct, frozen=True, tag="ack"):
 
 FromKiosk: TypeAlias = Hello | Subscribe | Unsubscribe | Push | Ping | Poll
 FromHub: TypeAlias = (
-    Welcome | Events | Reset | Ack | Pong | Position | Unsubscribed | Presence | Gap | Error
+    Welcome | Events | Rows | Reset | Ack | Pong | Position | Unsubscribed | Presence | Gap | Error
 )
 Message: TypeAlias = FromKiosk | FromHub | Page | Receipt
 

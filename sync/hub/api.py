@@ -44,10 +44,17 @@ _STREAM = Param("stream", "The name the listener gave its event stream.")
 _FOLLOW = (
     *DEVICE,
     Param("room", "A room to follow.", many=True),
-    Param("cursor", "Up to where each is known: `epoch:offset`, in the rooms' order.", many=True),
+    Param(
+        "cursor",
+        "Up to where each is known, in the rooms' order: `epoch:offset`, with rows"
+        " `epoch:offset.received` and, within a snapshot, `.part` behind it.",
+        many=True,
+    ),
     Param("kinds", "The only kinds of event wanted, separated by commas."),
     Param("ttl", "Seconds after which the subscriptions end."),
     Param("presence", "`1` to be told which kiosks follow the rooms."),
+    Param("rows", "`1` for rows of attendance in place of the events of sessions."),
+    Param("names", "`public` for no more than public names in the rows."),
 )
 
 

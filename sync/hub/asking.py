@@ -100,11 +100,17 @@ def wishes(request: web.Request) -> list[Subscribe]:
     cursors = [cursor(text) for text in given] or [None] * len(rooms)
     kinds = [kind for kind in request.query.get("kinds", "").split(",") if kind]
     wish = {"kinds": kinds, "presence": request.query.get("presence") == "1"}
+    wish["names"] = request.query.get("names", "full")
+    rows = request.query.get("rows") == "1"
     if ttl := request.query.get("ttl"):
         wish["ttl"] = ttl
     try:
         return [
-            msgspec.convert(wish | {"room": room, "cursor": at}, Subscribe, strict=False)
+            msgspec.convert(
+                wish | {"room": room, "cursor": at, "rows": rows and "/session/" in room},
+                Subscribe,
+                strict=False,
+            )
             for room, at in zip(rooms, cursors, strict=True)
         ]
     except msgspec.ValidationError as error:
@@ -112,12 +118,13 @@ def wishes(request: web.Request) -> list[Subscribe]:
 
 
 def cursor(text: str) -> Cursor | None:
-    """`epoch:offset`, or `epoch:offset:received`; nothing at all is the beginning."""
+    """`epoch:offset`, with `.received` and `.part` behind it; nothing at all is the beginning."""
     if not text:
         return None
-    epoch, *numbers = text.split(":")
-    if not epoch or len(numbers) not in (1, 2) or not all(_is_count(n) for n in numbers):
-        raise BadRequestError("a cursor is epoch:offset")
+    epoch, _, rest = text.partition(":")
+    numbers = rest.replace(".", ":").split(":")
+    if not epoch or len(numbers) not in (1, 2, 3) or not all(_is_count(n) for n in numbers):
+        raise BadRequestError("a cursor is epoch:offset, or epoch:offset.received")
     return Cursor(epoch[:_LONGEST_NAME], *map(int, numbers))
 
 
@@ -163,4 +170,5 @@ def _too_long(most: int) -> BadRequestError:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
+    # Times in nanoseconds have nineteen digits, and fit into 63 bits.
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 1 << 63

@@ -21,11 +21,20 @@ _LONG = struct.Struct("!BBQ")
 
 
 class Mark(NamedTuple):
-    """Where in a room its reader stands once it has taken the message in."""
+    """Where in a room its reader stands once it has taken the message in.
+
+    Of rows, `received` says it; of events it is 0.
+    """
 
     room: str
     epoch: str
     offset: int
+    received: int = 0
+
+    @property
+    def text(self) -> str:
+        """The offset as it stands in the id of a server-sent event."""
+        return f"{self.offset}.{self.received}" if self.received else str(self.offset)
 
 
 class Parcel:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from kiosk.tasks import spawn
 from sync.hub.frames import Mark, Parcel
-from sync.protocol import Close, Reset, Subscribe, Unsubscribed
+from sync.hub.rowframes import Place
+from sync.protocol import Close, Error, Reset, Subscribe, Unsubscribed
 
 if TYPE_CHECKING:
     from sync.hub.access import Who
@@ -23,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 LAGGING = 256 * 1024  # bytes unsent above which a member is passed over
 HOPELESS = 1024 * 1024  # bytes unsent above which it is let go
 PATIENCE = 10.0  # seconds a member may lag
+_ROWS_RETRY = 30.0  # seconds
 
 
 class Line(Protocol):
@@ -46,7 +48,8 @@ class Seat:
     """A member's place in a room: `sent` is the offset up to which it was given everything.
 
     `kinds` are the only kinds of event it wants, if any are named; `until` (the loop's time) is
-    when its subscription ends. A seat that is `paused` has had the pages it asked for.
+    when its subscription ends. A seat that is `paused` has had the pages it asked for. `rows` tells
+    how far it is with these, if it gets them in place of events.
     """
 
     sent: int
@@ -57,6 +60,7 @@ class Seat:
     presence: bool = False
     live: bool = False
     paused: bool = False
+    rows: Place | None = None
 
 
 class Member:
@@ -80,6 +84,9 @@ class Member:
 
     async def subscribe(self, wish: Subscribe) -> None:
         """Follow a room from the cursor; what was missed begins to flow at once."""
+        if wish.rows:
+            self._subscribe_rows(wish)
+            return
         rooms, cursor = self._rooms, wish.cursor
         room = rooms.room(wish.room)
         sent = cursor.offset if cursor else 0
@@ -91,7 +98,7 @@ class Member:
             self.line.write(Parcel(Reset(wish.room, rooms.epoch, head), mark))
             sent = 0
         self._sit(room, wish, sent)
-        self._catch_up()
+        self.catch_up()
 
     def leave(self, name: str) -> None:
         """Stop following a room."""
@@ -133,12 +140,37 @@ class Member:
                 self._rooms.lagged += 1
             for seat in self.seats.values():
                 seat.live = False
-            self._catch_up()
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Begin to hand over what is lacking, unless that is under way."""
+        if self._catching_up is not None and not self._catching_up.done():
+            return
+        self._give_at_once()
+        if self._behind() is not None:
+            self._catching_up = spawn(self._recover(), "hub-catch-up")
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _sit(self, room: Room, wish: Subscribe, sent: int) -> None:
+    def _subscribe_rows(self, wish: Subscribe) -> None:
+        who, rooms = self.who, self._rooms
+        if who is None or not wish.room.startswith(f"org/{who.org}/session/"):
+            self.line.write(Parcel(Error("rows", "only a session's room has rows")))
+            return
+        roster = rooms.rosters.roster(who, wish.room)
+        if roster is None:
+            words = "too much is followed by rows just now"
+            self.line.write(Parcel(Error("busy", words, _ROWS_RETRY)))
+            return
+        full = who.grant.reads_names() and wish.names == "full"
+        place = Place.at(roster, wish.cursor, full=full)
+        self._sit(rooms.room(wish.room), wish, wish.cursor.offset if wish.cursor else 0, place)
+        self.catch_up()
+
+    def _sit(self, room: Room, wish: Subscribe, sent: int, rows: Place | None = None) -> None:
         now = asyncio.get_running_loop().time()
+        if (former := self.seats.get(wish.room)) is not None and former.rows is not None:
+            former.rows.roster.left(self)
         self.seats[wish.room] = seat = Seat(
             sent,
             wish.echo,
@@ -146,6 +178,7 @@ class Member:
             frozenset(wish.kinds) or None,
             now + wish.ttl if wish.ttl is not None else None,
             wish.presence,
+            rows=rows,
         )
         self._rooms.joined(room, self, seat)
 
@@ -159,19 +192,16 @@ class Member:
             _LOG.error("a cursor of %s cannot be looked up: %s", room, error)
             return True  # the page that is read next meets the same, and ends the connection
 
-    def _catch_up(self) -> None:
-        if self._catching_up is not None and not self._catching_up.done():
-            return
-        self._give_at_once()
-        if self._behind() is not None:
-            self._catching_up = spawn(self._recover(), "hub-catch-up")
-
     def _give_at_once(self) -> None:
         """Hand over one page that needs no waiting: for a crowd that comes back, it is all."""
         behind = self._behind()
         if behind is None or self.line.buffered():
             return
         name, seat = behind
+        if seat.rows is not None:
+            if seat.rows.roster.ready:
+                self.line.write(seat.rows.roster.page(seat, seat.rows))
+            return
         room = self._rooms.room(name)
         caught_up = seat.sent >= room.committed
         rows = [] if caught_up else self._rooms.recent.known(name, seat.sent)
@@ -187,25 +217,46 @@ class Member:
             except TimeoutError:
                 self._rooms.slow(self)
                 return
-            room = self._rooms.room(name)
-            rows: list[Row] = []
-            try:
-                if seat.sent < room.committed:
-                    rows = await self._rooms.recent.page(name, seat.sent)
-                    if not rows:
-                        raise sqlite3.DatabaseError(f"nothing above {seat.sent} is in it")
-            except sqlite3.Error as error:
-                _LOG.error("a page of %s cannot be read: %s", name, error)
-                self.line.close(Close.TRY_LATER, "the log cannot be read")
+            given = self._give_events if seat.rows is None else self._give_rows
+            if not await given(name, seat):
                 return
-            if self.seats.get(name) is seat:
-                self._give_page(room, seat, rows)
+
+    async def _give_events(self, name: str, seat: Seat) -> bool:
+        """Hand over a page of the log; False if there is none to be had."""
+        room = self._rooms.room(name)
+        rows: list[Row] = []
+        try:
+            if seat.sent < room.committed:
+                rows = await self._rooms.recent.page(name, seat.sent)
+                if not rows:
+                    raise sqlite3.DatabaseError(f"nothing above {seat.sent} is in it")
+        except sqlite3.Error as error:
+            _LOG.error("a page of %s cannot be read: %s", name, error)
+            self.line.close(Close.TRY_LATER, "the log cannot be read")
+            return False
+        if self.seats.get(name) is seat:
+            self._give_page(room, seat, rows)
+        return True
+
+    async def _give_rows(self, name: str, seat: Seat) -> bool:
+        """Hand over some rows; False if there are none to be had."""
+        place = seat.rows
+        if place is None or not await place.roster.settled():
+            self.line.close(Close.TRY_LATER, "the rows cannot be folded")
+            return False
+        if self.seats.get(name) is seat:
+            self.line.write(place.roster.page(seat, place))
+        return True
 
     def _behind(self) -> tuple[str, Seat] | None:
-        return next(
-            ((name, seat) for name, seat in self.seats.items() if not (seat.live or seat.paused)),
-            None,
-        )
+        """A seat that lacks something; one whose rows are not there yet waits for all others."""
+        found = None
+        for name, seat in self.seats.items():
+            if not (seat.live or seat.paused):
+                if seat.rows is None or seat.rows.roster.ready:
+                    return name, seat
+                found = found or (name, seat)
+        return found
 
     def _give_page(self, room: Room, seat: Seat, rows: list[Row]) -> None:
         after, seat.sent = seat.sent, rows[-1][0] if rows else seat.sent

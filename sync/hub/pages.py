@@ -35,9 +35,12 @@ class Pages:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hub-reader")
+        # So that no page waits for it.
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="hub-worker")
 
     def close(self) -> None:
         """End the threads and close their connections."""
+        self._workers.shutdown()
         self._pool.shutdown()
         for connection in self._connections:
             connection.close()
@@ -106,6 +109,10 @@ class Pages:
             "SELECT coalesce(sum(head), 0), (SELECT count(*) FROM quarantine) FROM room"
         )
         return rows[0][0], rows[0][1]
+
+    async def work(self, work: Callable[[], T]) -> T:
+        """Do what would keep the loop too long with what was read."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
     async def _query(self, query: str, *args: str | int) -> list[Any]:
         return await self._run(lambda: self._reader().execute(query, args).fetchall())

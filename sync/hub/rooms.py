@@ -21,6 +21,7 @@ from kiosk.model import decode_envelope
 from sync.hub.frames import Mark, Parcel
 from sync.hub.presence import Presences
 from sync.hub.recent import Recent
+from sync.hub.rosters import Rosters
 from sync.protocol import MAX_BATCH_BYTES, Close, Page, Position, kept
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Rooms:
         self.epoch = epoch
         self.pages = pages
         self.recent = Recent(pages)
+        self.rosters = Rosters(self)
         self.lagged = 0
         self.slowed = 0
         self.frames = 0
@@ -112,11 +114,16 @@ class Rooms:
         known = member in room.members
         room.members[member] = seat
         room.presences.came(member, known=known, watches=seat.presence)
+        if seat.rows is not None:
+            seat.rows.roster.joined(member, seat)
 
     def left(self, room: Room, member: Member) -> None:
         """A member follows the room no longer."""
-        if room.members.pop(member, None) is not None:
+        seat = room.members.pop(member, None)
+        if seat is not None:
             room.presences.went(member)
+            if seat.rows is not None:
+                seat.rows.roster.left(member)
 
     def slow(self, member: Member) -> None:
         """Let a member go that does not take what it is sent."""
@@ -132,8 +139,11 @@ class Rooms:
                 for member, seat in list(room.members.items()):
                     member.expire(now)
                     if seat.live and member in room.members:
-                        member.line.write(parcel)
-                        member.check()
+                        rows = seat.rows
+                        said = parcel if rows is None else rows.roster.position(rows)
+                        if said is not None:
+                            member.line.write(said)
+                            member.check()
 
     # -- what was missed ---------------------------------------------------------------------------
 
@@ -182,11 +192,13 @@ class Rooms:
         for one in accepted:
             room = touched.get(one.room) or touched.setdefault(one.room, self.room(one.room))
             room.waiting.append(one)
+        self.rosters.publish(accepted)
         for room in touched.values():
             self._serve_soon(room)
 
     def close(self) -> None:
         """Drop what still waits to be served; the members recover it by offset."""
+        self.rosters.close()
         for room in self._rooms.values():
             if room.timer is not None:
                 room.timer.cancel()
@@ -217,7 +229,7 @@ class Rooms:
     def _turn(self, now: _Serving) -> None:
         """Serve some of the members, then let others have the loop."""
         for member, seat in islice(now.rest, _TURN):
-            if seat.live and seat.sent < now.batch[-1].offset:
+            if seat.live and seat.rows is None and seat.sent < now.batch[-1].offset:
                 whole = seat.sent == now.after and (seat.echo or member not in now.authors)
                 parcel = self._whole(now, seat) if whole else self._part(now, member, seat)
                 member.send(seat, parcel, now.batch[-1].offset)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from sync.hub.frames import Parcel
+from sync.hub.frames import Mark, Parcel
 from sync.hub.members import Member
 from sync.protocol import Close, Error
 
@@ -33,7 +33,8 @@ class Stream:
     """One listener; also its `Line` to the rooms.
 
     The id of an event is `epoch:offset`; with several rooms in the request, `epoch:a,b,..` with
-    their offsets in the request's order, so that a `Last-Event-ID` resumes all of them.
+    their offsets in the request's order, so that a `Last-Event-ID` resumes all of them. Of a room
+    that is followed by rows it is `offset.received`.
     """
 
     transport = "sse"
@@ -45,7 +46,7 @@ class Stream:
         self._core = core
         self._name = name
         self._wishes = wishes
-        self._offsets = {w.room: w.cursor.offset if w.cursor else 0 for w in wishes}
+        self._offsets = {wish.room: _begins(wish) for wish in wishes}
         self._ended = asyncio.Event()
         self._spoke = 0.0
         self._chunked = True
@@ -86,8 +87,8 @@ class Stream:
     def write(self, parcel: Parcel) -> None:
         event = parcel.sse
         if parcel.mark is not None and parcel.mark.room in self._offsets:
-            self._offsets[parcel.mark.room] = parcel.mark.offset
-            offsets = ",".join(map(str, self._offsets.values()))
+            self._offsets[parcel.mark.room] = parcel.mark.text
+            offsets = ",".join(self._offsets.values())
             event = f"id: {parcel.mark.epoch}:{offsets}\n".encode() + event
         self._send(event + b"\n")
 
@@ -120,3 +121,10 @@ class Stream:
         self.member.gone()
         if self._core.streams.get(self._name) is self:
             del self._core.streams[self._name]
+
+
+def _begins(wish: Subscribe) -> str:
+    at = wish.cursor
+    if at is None:
+        return "0"
+    return Mark(wish.room, at.epoch, at.offset, at.received if wish.rows else 0).text

@@ -87,6 +87,7 @@ class SiteFold:
         self._settled: dict[str, Settled] = {}
         self._sessions: dict[str, Session] = {}
         self._people: dict[str, Person] = {}
+        self._everybody: frozenset[str] | None = None
         self._policies: dict[str, Policy] = {}
         self._stale = False
         self._state: State | None = None
@@ -112,6 +113,45 @@ class SiteFold:
         """What that row is folded from, for `saw_for_decision`."""
         self._judge_anew()
         return self._rows.entries(session, self._rows.aliases.get(person, person))
+
+    def alone(self, session: str, person: str) -> bool:
+        """Whether nothing but that row alters with another plain check-in or decision in it.
+
+        So it is where nothing is to be said of the row, its person and session are in the
+        directory, nobody counts who is inside, and no device has a double. Costs no more than the
+        row, once the directory was read.
+        """
+        self._judge_anew()
+        one = self._rows.aliases.get(person, person)
+        return (
+            not self.doubled
+            and session in self._sessions
+            and policy_for(session, self._policies).capacity is None
+            and (session, one) not in self._rows.notes
+            and one in self._known()
+        )
+
+    @property
+    def doubled(self) -> bool:
+        """Whether any device has a double, whose decisions count for nothing."""
+        return bool(self._lines.forks())
+
+    @property
+    def people(self) -> Mapping[str, Person]:
+        """Everybody in the directory by id, also under ids that were merged since."""
+        self._judge_anew()
+        return MappingProxyType(self._people)
+
+    def described(self, session: str) -> Session | None:
+        """The session as the directory has it."""
+        self._judge_anew()
+        return self._sessions.get(session)
+
+    def expected(self, session: str) -> set[str]:
+        """Whom the session expects by name, as who they now are; nobody if it is not described."""
+        one = self.described(session)
+        aliases = self._rows.aliases
+        return set() if one is None else {aliases.get(p, p) for p in self._expected(one)}
 
     @property
     def state(self) -> State:
@@ -156,6 +196,7 @@ class SiteFold:
         forks = self._lines.forks()
         self._rows.aliases = canonical(self._records.of("merged"))
         self._sessions, self._people = self._records.of("session"), self._records.of("person")
+        self._everybody = None
         policies = self._records.of("policy")
         site = policies.get(SITE_POLICY) or policy_for("", policies)
         far = places(self._records.of("device"), site)
@@ -252,8 +293,7 @@ class SiteFold:
         for name, settled in self._settled.items():
             if settled.disputed:
                 yield items.close_reopened(name, settled)
-        aliases = self._rows.aliases
-        known = {aliases.get(person, person) for person in self._people}
+        known = self._known()
         for name, several in rows.items():
             came = [row.person for row in several if _tells(row)]
             if came and name not in self._sessions:
@@ -262,6 +302,13 @@ class SiteFold:
                 if person not in known:
                     yield items.unknown_person((name, person))
             yield from _crowded(sessions[name], several)
+
+    def _known(self) -> frozenset[str]:
+        """The ids of everybody in the directory, as who they now are."""
+        if self._everybody is None:
+            aliases = self._rows.aliases
+            self._everybody = frozenset(aliases.get(person, person) for person in self._people)
+        return self._everybody
 
     def _resolved(self) -> dict[str, tuple[str, ...]]:
         forks = self._lines.forks()

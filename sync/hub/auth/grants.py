@@ -78,6 +78,10 @@ class Grant:
         """Whether the bearer may read such records; verifiers of PINs are for kiosks and admins."""
         return record != "staff" or self.role is not Role.STAFF
 
+    def reads_names(self) -> bool:
+        """Whether rows are shown the bearer with full names; a kiosk's screens are public."""
+        return self.role is not Role.DEVICE
+
     def may_administer(self) -> bool:
         """Whether the bearer may list, rename and revoke devices, and see who was refused."""
         return self.role is Role.ADMIN
