@@ -22,6 +22,7 @@ from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
 from kiosk.folding import Folding, Touched
 from kiosk.incarnation import begun
 from kiosk.model import (
+    MAX_EVENT,
     Change,
     Envelope,
     Event,
@@ -38,7 +39,7 @@ from kiosk.model import (
 from kiosk.record_kinds import JUDGED_BY, RECORDS, record_of, understood
 from kiosk.refold import Refold
 from kiosk.stamps import INT64, Known, Row, code_of, matters, quarantine, sound, stamp_row
-from kiosk.storefile import is_of_the_disk
+from kiosk.storefile import EventTooLargeError, is_of_the_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -145,8 +146,12 @@ class Ledger:
                 prev=self._head,
             )
         )
+        body = encode_event(event)
+        if len(body) > MAX_EVENT:
+            much = f"{len(body)} bytes, and the most is {MAX_EVENT}"
+            raise EventTooLargeError(f"a {event.kind} event would have {much}: nothing was written")
         self._kseq, self._head = event.kseq, event.hash
-        seq = self._insert(event, encode_event(event), None, touched)
+        seq = self._insert(event, body, None, touched)
         self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
         return event
 

@@ -42,6 +42,7 @@ from kiosk.model import (
 from kiosk.record_kinds import PERSON, SESSION
 from kiosk.records import Carried, Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
+    EventTooLargeError,
     Identity,
     StoreBusyError,
     StoreDamagedError,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Carried",
     "Draft",
+    "EventTooLargeError",
     "Held",
     "Identity",
     "Logged",

@@ -7,6 +7,7 @@ StoreError
 +-- StoreDamagedError    not a database, or a damaged one (kiosk.rescue takes it from there)
 +-- StoreFullError       no room left on the disk: nothing was written
 +-- StoreWriteError      the disk refused: nothing was written
++-- EventTooLargeError   no hub would take it: nothing was written
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class StoreFullError(StoreError):
 
 class StoreWriteError(StoreError):
     """The disk refused the write; nothing was written."""
+
+
+class EventTooLargeError(StoreError):
+    """The event would be larger than any hub takes; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from kiosk.model.door import (
 )
 from kiosk.model.events import (
     EVIDENCE,
+    MAX_EVENT,
     ROW_KINDS,
     Author,
     Entry,
@@ -57,6 +58,7 @@ from kiosk.model.ids import (
 
 __all__ = [
     "EVIDENCE",
+    "MAX_EVENT",
     "ROW_KINDS",
     "Attendance",
     "Author",

@@ -12,6 +12,9 @@ import msgspec
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+MAX_EVENT = 512 * 1024  # bytes of one event; no larger one is written, for it could not travel
+
+
 class Kind(StrEnum):
     """Every kind of event; a hub or kiosk keeps kinds it does not know and folds those it does."""
 

@@ -94,11 +94,12 @@ def _stretches(batch: list[Held], alone: Collection[int]) -> Iterator[tuple[int,
 
 def _stretch(batch: list[Held], at: int, end: int, signature: str, key: str) -> Signed:
     first, last = batch[at], batch[end - 1]
-    head = _hash(last.body)
+    head = hash_of(last.body)
     return Signed(at, first.device, first.incarnation, first.kseq, last.kseq, head, signature, key)
 
 
-def _hash(body: bytes) -> str:
+def hash_of(body: bytes) -> str:
+    """The hash that an event bears; "" if it cannot be read."""
     try:
         return _HASH.decode(body).hash[:64]
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiosk.store import Settled
-from sync.client.signatures import Signatures
-from sync.protocol import MAX_BATCH, MAX_BATCH_BYTES, MAX_EVENT, ProtocolError, Push
+from kiosk.model import MAX_EVENT
+from kiosk.store import Held, Settled
+from sync.client.signatures import Signatures, hash_of
+from sync.protocol import MAX_BATCH, MAX_BATCH_BYTES, ProtocolError, Push
+from sync.withheld import Withheld, encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
     from kiosk.clock import Anchor, Clock
-    from kiosk.store import Held, Store
+    from kiosk.store import Store
     from sync.client.pacing import Pacing
     from sync.protocol import Ack, Verdict
 
@@ -145,16 +147,13 @@ class Uploads:
         return []
 
     def _sendable(self, batch: list[Held]) -> list[Held]:
-        """Those that fit through the line; one that never will must not block the others."""
-        good = [one for one in batch if len(one.body) <= MAX_EVENT]
-        if len(good) < len(batch):
-            large = [one for one in batch if len(one.body) > MAX_EVENT]
-            _LOG.error("%d events are too large to be sent; they stay on this kiosk", len(large))
-            self._busy.update(one.seq for one in large)
-            self._keep(
-                large, [Settled(one.seq, one.id, "quarantined", "too_large") for one in large]
-            )
-        return good
+        """The same with a note for what never fits through the line: its place is no hole then."""
+        large = {one.seq for one in batch if len(one.body) > MAX_EVENT}
+        if not large:
+            return batch
+        _LOG.error("%d events are too large to be sent; they stay on this kiosk", len(large))
+        self._alone |= large
+        return [_note_of(one) if one.seq in large else one for one in batch]
 
     async def _push(self, batch: list[Held]) -> None:
         number = next(self._numbers)
@@ -228,6 +227,13 @@ class Uploads:
             due = self._clock.monotonic() + max(0.0, min(after, self._pacing.last_retry))
             self._put_off.append((due, [held for held, _ in pairs]))
             self._alone.update(held.seq for held, v in pairs if v.code == "unsigned")
+
+
+def _note_of(held: Held) -> Held:
+    note = Withheld(
+        held.id, held.device, held.incarnation, held.kseq, hash_of(held.body), len(held.body)
+    )
+    return Held(held.seq, held.id, encode(note), held.device, held.incarnation, held.kseq)
 
 
 def _forks(verdict: Verdict) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective
-from kiosk.model import Event, decode_event, event_hash
-from sync.protocol import MAX_EVENT
+from kiosk.model import MAX_EVENT, Event, decode_event, event_hash
 from sync.signing import signed_by
+from sync.withheld import is_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,8 @@ _NOWHERE = Place()
 def judge(body: bytes, org: str) -> Event | Rejected:
     """Look at one pushed item on behalf of `org`; never raises, whatever the bytes are.
 
-    Codes: `malformed`, `too_large`, `room` (not a room of this organisation), `hash`.
+    Codes: `malformed`, `too_large` (also for the note that stands for such an event), `room` (not a
+    room of this organisation), `hash`.
     """
     if len(body) > MAX_EVENT:
         return Rejected("too_large", trace(body))
@@ -69,7 +70,7 @@ def judge(body: bytes, org: str) -> Event | Rejected:
             body.decode()
         event = decode_event(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Rejected("malformed", trace(body))
+        return Rejected("too_large" if is_withheld(body) else "malformed", trace(body))
     if not _storable(event):
         return Rejected("malformed", trace(body))
     if event.org != org or not belongs(event.room, org):

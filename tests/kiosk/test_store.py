@@ -14,6 +14,7 @@ import pytest
 
 from kiosk.clock import NS, Anchor, effective
 from kiosk.model import (
+    MAX_EVENT,
     Author,
     Envelope,
     Event,
@@ -30,6 +31,7 @@ from kiosk.model import (
 )
 from kiosk.store import (
     Draft,
+    EventTooLargeError,
     Settled,
     Slot,
     StoreBusyError,
@@ -107,6 +109,19 @@ def test_a_failed_write_changes_nothing_and_leaves_no_gap(store):
     assert store.held() == (0, None)
     assert store.attendance("evening") == []
     assert store.record(check_in()).result().kseq == 1
+
+
+def test_an_event_that_no_hub_would_take_is_refused_whole_and_leaves_no_place_empty(store):
+    before = store.record(check_in("ann")).result()
+    huge = Draft(Kind.HELP, data={"note": "x" * MAX_EVENT})
+    with pytest.raises(EventTooLargeError, match="the most is 524288: nothing was written"):
+        store.record_many([check_in("bob"), huge]).result()
+    after = store.record(check_in("cid")).result()
+    assert (after.kseq, after.prev) == (before.kseq + 1, before.hash)
+    assert store.held()[0] == 2
+    room = MAX_EVENT - len(encode_event(after))
+    most = Draft(Kind.HELP, data={"note": "x" * (room - 100)})
+    assert store.record(most).result().kseq == after.kseq + 1
 
 
 def test_a_full_disk_is_told_and_later_writes_work_again(store):

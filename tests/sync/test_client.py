@@ -6,16 +6,19 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
-from kiosk.model import Kind, LinkState
-from kiosk.store import Draft
+from kiosk.model import MAX_EVENT, Kind, LinkState
+from kiosk.store import Draft, Settled
 from sync import protocol as p
 from sync.client import cursors
+from sync.client.exchange import Exchange
 from sync.client.pacing import Pacing
 from tests.sync.kiosks import Kiosk, held_by, kiosk
 from tests.sync.rig import (
@@ -146,17 +149,51 @@ async def test_an_item_that_is_not_even_json_does_not_stop_the_rest(path, tmp_pa
             one.close()
 
 
-async def test_an_item_too_large_for_the_line_stays_and_does_not_stop_the_rest(path, tmp_path):
+async def test_an_item_too_large_for_the_line_stays_stops_no_other_and_leaves_no_hole(
+    path, tmp_path, monkeypatch
+):
     async with hub(path) as server:
         with kiosk(tmp_path / "k.db", server.url) as one:
             await one.settled()
-            huge = Draft(Kind.HELP, data={"note": "x" * (p.MAX_EVENT + 1)})
-            one.store.record(huge).result(10)
+            monkeypatch.setattr("kiosk.ledger.MAX_EVENT", 2 * MAX_EVENT)  # as earlier versions
+            huge = Draft(Kind.HELP, data={"note": "x" * (MAX_EVENT + 1)})
+            huge = one.store.record(huge).result(10)
             large = one.store.record(Draft(Kind.HELP, data={"note": "x" * 400_000})).result(10)
             ids = one.check_in(3)
             await one.settled()
             assert held_by(path) == [large.id, *ids]
             await until(lambda: one.status.quarantined == 1)
+            assert await server._core.pages.holes() == []
+            assert await server._core.pages.received(huge.device) == {huge.incarnation: 5}
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        ((id_, code, body),) = db.execute("SELECT id, code, body FROM quarantine").fetchall()
+    assert (id_, code) == (huge.id, "too_large")
+    assert msgspec.json.decode(body)["withheld"] > MAX_EVENT
+
+
+async def test_what_an_earlier_version_left_behind_as_a_hole_is_filled_at_the_next_greeting(
+    path, tmp_path, monkeypatch
+):
+    file = tmp_path / "k.db"
+    monkeypatch.setattr("kiosk.ledger.MAX_EVENT", 2 * MAX_EVENT)
+    one = Kiosk(file, "")
+    one.check_in(2)
+    huge = one.store.record(Draft(Kind.HELP, data={"note": "x" * MAX_EVENT})).result(10)
+    seq = one.store.pending(2)[0].seq
+    one.store.settle([Settled(seq, huge.id, "quarantined", "too_large")]).result(10)
+    one.check_in(2, session="s2")
+    one.close()
+    async with hub(path) as server:
+        with monkeypatch.context() as earlier, kiosk(file, server.url) as again:
+            earlier.setattr(Exchange, "_reoffer", AsyncMock())
+            await again.settled()
+            (hole,) = await server._core.pages.holes()
+            assert (hole[0], hole[1].after, hole[1].missing) == (huge.device, 2, 1)
+        with kiosk(file, server.url) as again:
+            await again.settled()
+            assert await server._core.pages.holes() == []
+        assert await server._core.pages.received(huge.device) == {huge.incarnation: 5}
+        assert len(held_by(path)) == 4
 
 
 async def test_a_disk_full_at_the_hub_is_waited_out(path, tmp_path, monkeypatch):
