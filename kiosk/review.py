@@ -99,7 +99,10 @@ def _of_rows(db: sqlite3.Connection, book: Book) -> Iterator[ReviewItem]:
     notes = (_NOTES.decode(row[0]) for row in db.execute("SELECT items FROM review"))
     yield from kinds.batched(note for several in notes for note in several)
     for body, low, high, envelope, code in db.execute(_APART):
-        event = decode_event(body)
+        try:
+            event = decode_event(body)
+        except msgspec.MsgspecError:
+            continue  # spoilt on this disk: counted as set apart, but nothing can be told of it
         # A verdict that came without an envelope sets apart all the same.
         bare = Envelope("", 0, 0, low, high, "quarantined", code)
         entry = Entry(event, low, high, decode_envelope(envelope) if envelope else bare)

@@ -37,6 +37,11 @@ class Life:
         # In the order of their birth: a set's order would differ from process to process.
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
+    @property
+    def context(self) -> Context:
+        """What runs in a copy of it is part of this life."""
+        return self._context
+
     def begin(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run `work` as part of this life, and all that it spawns."""
         return self._context.copy().run(self._loop.create_task, work, name=name)

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kiosk.model import Event
-    from kiosk.simulation.machines import Kiosk
+    from kiosk.simulation.doors import Kiosk
     from kiosk.simulation.scene import Scene
 
 _INSTRUCTORS = (Author("staff", "ana", 2), Author("staff", "ben", 2))
-_ADMIN = Author("staff", "chief", 3)
+_ADMIN, _TAKER = Author("staff", "chief", 3), Author("staff", "tom", 1)
+_RANKS = (*_INSTRUCTORS, _ADMIN, _TAKER)
+_OFTEN = (35, 35, 15, 15)  # how often each of them decides
 _STATUSES = ("present", "late", "excused", "absent", "absent")
 _PATIENCE = 4  # times somebody tries again where nothing was saved
 
@@ -54,6 +56,8 @@ class Crowd:
             self._closing(session)
         for _ in range(2):
             self._renaming()
+        if len(self._scene.people) > 2 and self._chance.random() < 0.4:
+            self._merging()
 
     # -- at the door -------------------------------------------------------------------------------
 
@@ -81,7 +85,7 @@ class Crowd:
 
     def _decision(self) -> None:
         chance = self._chance
-        by = _ADMIN if chance.random() < 0.1 else chance.choice(_INSTRUCTORS)
+        by = chance.choices(_RANKS, _OFTEN)[0]
         session = chance.choice(self._scene.sessions).id
         person = chance.choice(self._scene.people).id
         at = chance.uniform(0, self._end)
@@ -115,9 +119,16 @@ class Crowd:
         name = self._scene.sessions[session].id
         for kind in (Kind.SESSION_CLOSED, Kind.SESSION_REOPENED, Kind.SESSION_CLOSED):
             if chance.random() < 0.5:
-                draft = Draft(kind, name, by=chance.choice(_INSTRUCTORS))
-                when = at + chance.uniform(0, length * 0.3)
-                self._at(when, partial(self.do, draft=draft))
+                self._turn(kind, name, at + chance.uniform(0, length * 0.3))
+        if chance.random() < 0.3:
+            # Two at once, at doors that may not hear of each other.
+            race = at + chance.uniform(0, length * 0.2)
+            for kind in (Kind.SESSION_CLOSED, Kind.SESSION_REOPENED):
+                self._turn(kind, name, race + chance.uniform(0, 5.0))
+
+    def _turn(self, kind: Kind, session: str, at: float) -> None:
+        draft = Draft(kind, session, by=self._chance.choices(_RANKS, _OFTEN)[0])
+        self._at(at, partial(self.do, draft=draft))
 
     def _renaming(self) -> None:
         """The office learns somebody's other name."""
@@ -129,6 +140,15 @@ class Crowd:
             self._scene.publish(people[place])
 
         self._scene.loop.call_at(chance.uniform(60.0, self._end), rename)
+
+    def _merging(self) -> None:
+        """The office finds that two are one; and sometimes that they are not, after all."""
+        chance, scene = self._chance, self._scene
+        one, other = (person.id for person in chance.sample(scene.people, 2))
+        at = chance.uniform(60.0, self._end)
+        scene.loop.call_at(at, scene.merge, one, other)
+        if chance.random() < 0.3:
+            scene.loop.call_at(at + chance.uniform(1.0, 900.0), scene.merge, one, None)
 
     # -- doing it ----------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from kiosk.simulation.verdict import Verdict, digest, judged
 from sync.client import cursors
 
 if TYPE_CHECKING:
-    from kiosk.simulation.machines import HubMachine, Kiosk
+    from kiosk.simulation.doors import Kiosk
+    from kiosk.simulation.hubs import HubMachine
     from kiosk.simulation.scene import Day
 
 _HEALING = 1800.0  # seconds until everything must have settled by itself
@@ -117,7 +118,7 @@ async def settled(scene: Scene) -> list[str]:
 
 def _late(scene: Scene) -> list[str]:
     late = []
-    for kiosk in scene.kiosks:
+    for kiosk in scene.members:
         if held := kiosk.store.held()[0]:
             late.append(f"{kiosk.name} still holds {held}")
         late += [f"{kiosk.name} has not read {room}" for room in _unread(kiosk, scene.hub)]

@@ -6,15 +6,20 @@ import contextlib
 import random
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kiosk.carry import CarryError, export_unsent, read_bundle
 from kiosk.clock import NS
 from kiosk.model import Person, Session, site_room
 from kiosk.simulation.clock import EPOCH
 from kiosk.simulation.disk import Death, Killed, Picture
-from kiosk.simulation.machines import ORG, SITE, ZONE, HubMachine, Kiosk
+from kiosk.simulation.doors import Kiosk
+from kiosk.simulation.habits import Habits
+from kiosk.simulation.hubs import HubMachine
+from kiosk.simulation.machines import ORG, SITE, ZONE
 from kiosk.storefile import open_checked
 from sync.hub.backup import back_up, restore
 from sync.hub.tables import opened
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from kiosk.simulation.loop import VirtualLoop
 
 _MINUTE = 60 * NS
+_FOR_EVER = 1 << 62
+_HEARD_WITHIN = 15 * NS  # until a hub has looked at its register again
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +82,22 @@ class Scene:
         self.doubles: set[str] = set()  # devices of which an older copy was put back
         self._blanks = blanks
         self._folder = folder
-        self._backed_up = 0
+        self._backed_up = self._sticks = 0
         self._directory: dict[tuple[str, str], object] = {}
-        self.hub = HubMachine("hub", folder, loop, day.chance("hub"))
-        self.kiosks = [
-            Kiosk(f"kiosk-{n}", folder, loop, day.chance(f"kiosk-{n}"), self.hub)
-            for n in range(day.kiosks)
-        ]
+        self._unsaid: dict[tuple[str, str], None] = {}
+        self.merged: dict[str, str | None] = {}  # persons, and who they turned out to be
+        # Devices that were shut out: from when until when (true UTC ns).
+        self.revoked: dict[str, list[tuple[int, int]]] = {}
+        self.poisoned: dict[str, set[str]] = {}  # ids that no hub can take, and what it may say
+        self.broken_chains: set[str] = set()  # devices with a place that will never be filled
+        self.carried: set[str] = set()  # ids that somebody took to another kiosk
+        self.habits = Habits.drawn(day.chance("habits"))
+        self.hub = HubMachine("hub", folder, loop, day.chance("hub"), self.habits)
+        self.kiosks = [self._kiosk(n) for n in range(day.kiosks)]
         self.people = [
             Person(f"p{n}", f"Person {n}", code=str(1000 + n)) for n in range(day.people)
         ]
-        self.sessions = _sessions(day)
+        self.sessions = _sessions(day, self.habits.sessions)
 
     async def open(self) -> None:
         """Switch everything on, and let the hub's office say who and what there is."""
@@ -95,18 +107,75 @@ class Scene:
         self.publish(*self.people, *self.sessions)
 
     def publish(self, *records: Person | Session) -> None:
-        """Have the office put records into the directory, again whenever the hub has lost them."""
+        """Have the office put records into the directory."""
         for record in records:
             kind = "person" if isinstance(record, Person) else "session"
-            self._directory[kind, record.id] = msgspec.to_builtins(record)
-        if self.hub.up:
-            told = [(kind, id_, value) for (kind, id_), value in self._directory.items()]
-            room = site_room(ORG, SITE)
-            self.hub.hub.ask(Job(lambda log: log.direct(ORG, room, told), self._answered))
+            self._change(kind, record.id, msgspec.to_builtins(record))
+        self._say()
 
-    def _answered(self, result: object) -> None:
+    def merge(self, person: str, into: str | None) -> None:
+        """Have the office say that two are one, or that they are not."""
+        self.merged[person] = into
+        self._change("merged", person, into)
+        self._say()
+
+    def _change(self, record: str, id_: str, value: object) -> None:
+        self._directory[record, id_] = value
+        self._unsaid[record, id_] = None
+
+    def _say(self) -> None:
+        """Tell the hub what it has not said that it has, as an office does until it is told so."""
+        if self.hub.up and self._unsaid:
+            told = [(*key, self._directory[key]) for key in self._unsaid]
+            room = site_room(ORG, SITE)
+            job = Job(lambda log: log.direct(ORG, room, told), partial(self._answered, told))
+            self.hub.hub.ask(job)
+
+    def _answered(self, told: list[tuple[str, str, object]], result: object) -> None:
         if isinstance(result, NotWrittenError):
-            self.loop.call_later(5.0, self.publish)
+            self.loop.call_later(5.0, self._say)
+            return
+        for record, id_, value in told:
+            if self._directory[record, id_] == value:
+                self._unsaid.pop((record, id_), None)
+
+    def _say_again_what_is_gone(self) -> None:
+        """After a restore: what no kiosk has either, the office must say again."""
+        query = "SELECT record, id, value FROM directory"
+        here = {
+            (record, id_, msgspec.json.encode(msgspec.json.decode(value), order="sorted"))
+            for kiosk in self.members
+            if kiosk.up and kiosk.disk.left is None
+            for record, id_, value in kiosk.read(query)
+        }
+        for key, value in self._directory.items():
+            if (*key, msgspec.json.encode(value, order="sorted")) not in here:
+                self._unsaid[key] = None
+
+    @property
+    def members(self) -> list[Kiosk]:
+        """The kiosks that may take part, or soon will."""
+        return [k for k in self.kiosks if k.invited or not self.shut_out(k.store.identity.device)]
+
+    def shut_out(self, device: str) -> bool:
+        """Whether a device may not come in now."""
+        return any(end == _FOR_EVER for _, end in self.revoked.get(device, ()))
+
+    def shut(self, device: str) -> None:
+        """Note that a device may not come in any more."""
+        since = self.hub.clock.truth() + _HEARD_WITHIN
+        self.revoked.setdefault(device, []).append((since, _FOR_EVER))
+
+    def explains(self, id_: str, device: str, code: str) -> bool:
+        """Whether there is a reason why an event was set apart."""
+        match code:
+            case "fork":
+                return device in self.doubles
+            case "revoked":
+                return device in self.revoked
+            case "signature":  # nobody vouches for the key of an incarnation never heard of
+                return id_ in self.carried and (self.habits.papers or device in self.doubles)
+        return code in self.poisoned.get(id_, ())
 
     def count(self, fault: str, times: int = 1) -> None:
         """Note that something went wrong."""
@@ -126,10 +195,11 @@ class Scene:
         hub.bury()
         if left is not None and backup is not None:
             await hub.start(self._brought_back(left, backup))
+            self._say_again_what_is_gone()
         elif left is not None:
             await hub.start(left)
             self.broken += self._forgotten() if hub.up else []
-        self.publish()
+        self._say()
 
     def restart_kiosk(self, kiosk: Kiosk) -> None:
         """Switch a kiosk on again."""
@@ -140,10 +210,67 @@ class Scene:
 
     def add_kiosk(self) -> None:
         """Start one more, with an empty disk, which must come to hold what all others do."""
-        name = f"kiosk-{len(self.kiosks)}"
-        kiosk = Kiosk(name, self._folder, self.loop, self.day.chance(name), self.hub)
+        kiosk = self._kiosk(len(self.kiosks))
         self.kiosks.append(kiosk)
         kiosk.start(self._named(self._blanks.kiosk, kiosk.entropy, hub=False))
+
+    def _kiosk(self, number: int) -> Kiosk:
+        name = f"kiosk-{number}"
+        chance = self.day.chance(name)
+        kiosk = Kiosk(name, self._folder, self.loop, chance, self.hub, self.habits)
+        kiosk.on_code = self._given_code
+        return kiosk
+
+    # -- what people do to kiosks ------------------------------------------------------------------
+
+    def let_in(self, device: str) -> None:
+        """Have a device that was shut out paired anew, as soon as that can be done."""
+        for kiosk in self.kiosks:
+            kiosk.invited |= kiosk.up and kiosk.store.identity.device == device
+
+    def _given_code(self, device: str) -> None:
+        now = self.hub.clock.truth()
+        spans = self.revoked.get(device, [])
+        spans[:] = [(begin, now if end == _FOR_EVER else end) for begin, end in spans]
+
+    def carry(self, one: Kiosk, other: Kiosk) -> bool:
+        """Take what one has not sent to another; whether there was anything."""
+        self._sticks += 1
+        file = self._folder / f"stick-{self._sticks}.events"
+        try:
+            export_unsent(one.store, file)
+        except CarryError:
+            return False
+        bundle = read_bundle(file)
+        self.carried |= {carried.event.id for carried in bundle.events}
+        other.store.carry(bundle.events, bundle.whose.anchors)
+        return True
+
+    def spoil(self, kiosk: Kiosk, chance: random.Random) -> bool:
+        """Spoil an unsent event on the disk of a kiosk; whether there was one."""
+        who = kiosk.store.identity
+        held = self.hub.held() if self.hub.up else None
+        if held is None or not kiosk.weather.down:
+            return False  # it may be under way
+        rows = kiosk.read(
+            "SELECT e.id FROM outbox o JOIN event e ON e.seq = o.seq WHERE e.device = ?"
+            " AND e.kind IN ('check_in', 'check_out')",
+            who.device,
+        )
+        clean = [id_ for (id_,) in rows if id_ not in held | self.carried]
+        if not clean:
+            return False
+        id_ = chance.choice(clean)
+        with contextlib.closing(sqlite3.connect(kiosk.disk.path)) as db:
+            db.execute(
+                "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '\"zone\"', '\"zome\"')"
+                " AS BLOB) WHERE id = ?",
+                (id_,),
+            )
+            db.commit()
+        self.poisoned[id_] = {"hash", "malformed"}
+        self.broken_chains.add(who.device)
+        return True
 
     def lose_disk(self, kiosk: Kiosk) -> None:
         """End a kiosk whose disk is no more; what only that held is gone."""
@@ -209,8 +336,8 @@ class Scene:
             return Picture.of(path)
 
 
-def _sessions(day: Day) -> list[Session]:
-    count = max(1, round(day.hours))
+def _sessions(day: Day, an_hour: int) -> list[Session]:
+    count = max(1, round(day.hours * an_hour))
     length = int(day.hours * 3600 * NS) // count
     found = []
     for n in range(count):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kiosk.simulation.disk import Disk
-    from kiosk.simulation.machines import Kiosk, Machine
+    from kiosk.simulation.doors import Kiosk
+    from kiosk.simulation.machines import Machine
     from kiosk.simulation.scene import Scene
 
 _1970 = 3 * 3600 * NS
@@ -48,7 +49,7 @@ class Trouble:
     def plan(self) -> None:
         """Put the day's faults on the calendar: of every seed's own choice of kinds."""
         scene, chance = self._scene, self._chance
-        chosen = [name for name in self.kinds if chance.random() < 0.75]
+        chosen = [name for name, (_, w) in self.kinds.items() if w and chance.random() < 0.75]
         if chance.random() < 0.5:
             # What only a kiosk still held would be gone for good if its disk were lost as well.
             chosen = [name for name in chosen if name not in ("kiosk_put_back", "kiosk_cloned")]
@@ -84,6 +85,19 @@ class Trouble:
             kiosk.weather.clear()
             if not kiosk.up:
                 scene.restart_kiosk(kiosk)
+        self._settle_the_shut_out()
+
+    def _settle_the_shut_out(self) -> None:
+        """Those who may not come in are let in again, or have their events carried for them."""
+        scene = self._scene
+        for kiosk in scene.kiosks:
+            device = kiosk.store.identity.device
+            if not scene.shut_out(device):
+                continue
+            if self._chance.random() < 0.5 or len(scene.members) < 1:
+                scene.let_in(device)
+            else:
+                scene.carry(kiosk, scene.members[0])
 
     # -- the faults --------------------------------------------------------------------------------
 
@@ -95,6 +109,8 @@ class Trouble:
             "line_stalled": (self._stall, 5),
             "line_down": (self._down, 5),
             "line_slow": (self._slow, 2),
+            "line_proxied": (self._proxy, 5),
+            "frame_lost": (self._gap, 3),
             "kiosk_killed": (lambda: self._kill(self._kiosk(), Death.KILL), 4),
             "kiosk_power": (lambda: self._kill(self._kiosk(), Death.POWER), 5),
             "hub_killed": (lambda: self._kill(hub, Death.KILL), 3),
@@ -106,6 +122,10 @@ class Trouble:
             "kiosk_cloned": (self._clone, 1),
             "clock_jump": (self._jump, 3),
             "disk_refused": (self._refuse, 3),
+            "hub_pruned": (self._prune, 3 if self._scene.habits.keep is not None else 0),
+            "kiosk_revoked": (self._revoke, 2 if self._scene.habits.papers else 0),
+            "stick_carried": (self._carry, 5),
+            "event_poisoned": (self._poison, 2),
         }
 
     def _kiosk(self) -> Kiosk:
@@ -139,6 +159,22 @@ class Trouble:
         kiosk.weather.mean = self._chance.choice((0.3, 3.0))
         self._scene.loop.call_later(600.0, kiosk.weather.clear)
         return True
+
+    def _proxy(self) -> bool:
+        """Something comes to stand between a kiosk and the hub that knows no WebSockets."""
+        kiosk = self._kiosk()
+        kiosk.weather.proxy = self._chance.choice(kiosk.weather.PROXIES)
+        for connection in kiosk.connections:
+            connection.cut()
+        seconds = self._chance.choice((120.0, 600.0, 1800.0))
+        self._scene.loop.call_later(seconds, kiosk.weather.clear)
+        return True
+
+    def _gap(self) -> bool:
+        """A frame with news does not come, and the connection lives on."""
+        kiosk = self._kiosk()
+        kiosk.weather.gaps += 1
+        return bool(kiosk.connections)
 
     def _kill(self, machine: Machine, how: Death) -> bool:
         """At once, or at some write from now."""
@@ -209,7 +245,9 @@ class Trouble:
         if not self._backups or not hub.up or hub.disk.left is not None:
             return False
         hub.kill(Death.KILL, heard=False)
-        self._run(self._scene.restart_hub(self._chance.choice(self._backups)))
+        # What kiosks have let go of is in the last backup; an older one would not do.
+        backups = self._backups if self._scene.habits.keep is None else self._backups[-1:]
+        self._run(self._scene.restart_hub(self._chance.choice(backups)))
         return True
 
     def _put_back(self) -> bool:
@@ -238,6 +276,43 @@ class Trouble:
         self._scene.lose_disk(kiosk)
         self._reboot(kiosk)  # nobody exchanges the disk of a running machine
         self._scene.put_back(kiosk, disk)
+
+    def _prune(self) -> bool:
+        """The hub lets go of old sessions, once every kiosk has read what is in them."""
+        hub, keep = self._scene.hub, self._scene.habits.keep or 0.0
+        if not hub.up or hub.disk.left is not None:
+            return False
+        hub.let_go_before(hub.clock.truth() - int(keep * NS))
+        return True
+
+    def _revoke(self) -> bool:
+        """Staff shut a kiosk out; some are let in again later."""
+        scene, kiosk = self._scene, self._kiosk()
+        device = kiosk.store.identity.device if kiosk.up else ""
+        if not device or not self._whole(kiosk, scene.hub) or len(scene.members) < 2:
+            return False
+        if scene.shut_out(device) or not scene.hub.revoke(device):
+            return False
+        scene.shut(device)
+        if self._chance.random() < 0.5:
+            pause = self._chance.choice((60.0, 900.0))
+            scene.loop.call_later(pause, scene.let_in, device)
+        return True
+
+    def _carry(self) -> bool:
+        """Somebody takes a kiosk's unsent events to another on a stick."""
+        if len(self._scene.kiosks) < 2:
+            return False
+        one, other = self._chance.sample(self._scene.kiosks, 2)
+        return self._whole(one, other) and self._scene.carry(one, other)
+
+    def _poison(self) -> bool:
+        """An event spoils on a kiosk's disk before it was sent."""
+        kiosk = self._kiosk()
+        return self._whole(kiosk) and self._scene.spoil(kiosk, self._chance)
+
+    def _whole(self, *machines: Machine) -> bool:
+        return all(one.up and one.disk.left is None for one in machines)
 
     def _untrust(self) -> bool:
         """The hub is a small computer too: for a while it knows that it does not know the time."""

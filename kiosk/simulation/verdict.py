@@ -1,120 +1,71 @@
-"""What must hold when everything is healed, checked from the files alone.
-
-The rules for who knew what, and for what must never be shown, are worked out here a second time,
-so that a fault in the fold is not its own judge.
-"""
+"""What must hold when everything is healed, checked from the files alone."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from kiosk.model import (
-    ROW_KINDS,
-    Attendance,
-    Entry,
-    Envelope,
-    Event,
-    Kind,
-    Session,
-    Status,
-    decode_envelope,
-    decode_event,
-    event_hash,
-)
+from kiosk.model import ROW_KINDS, Attendance, Entry, Event, Kind, Status, event_hash
+from kiosk.simulation.finds import Kept, Verdict, log_of
+from kiosk.simulation.laws import breaches
+from kiosk.simulation.sides import Meant, differences
 from sync import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from kiosk.simulation.machines import Kiosk
+    from kiosk.simulation.laws import Key
     from kiosk.simulation.people import Told
     from kiosk.simulation.scene import Scene
+
+__all__ = ["Kept", "Verdict", "digest", "judged"]
 
 _QUARANTINED = "quarantined"
 _DECIDES = frozenset({Kind.SESSION_CLOSED, Kind.SESSION_REOPENED, Kind.RETRACT})
 
 
-@dataclass(slots=True)
-class Verdict:
-    """What was found: ids or descriptions, one for each thing that is wrong."""
-
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    diverged: list[str] = field(default_factory=list)
-
-    @property
-    def good(self) -> bool:
-        return not (self.lost or self.doubled or self.diverged)
-
-
-@dataclass(slots=True)
-class Held:
-    """One entry of the hub's log."""
-
-    room: str
-    offset: int
-    body: bytes
-    event: Event
-    envelope: Envelope
-
-    @property
-    def entry(self) -> Entry:
-        return Entry(self.event, self.envelope.low, self.envelope.high, self.envelope)
-
-
-def judged(scene: Scene, told: Told) -> tuple[Verdict, list[Held]]:
+def judged(scene: Scene, told: Told) -> tuple[Verdict, list[Kept]]:
     """Compare what was announced with what the hub and every kiosk now hold."""
     verdict = Verdict()
-    log = _log(scene.hub.disk.path)
-    _custody(verdict, log, told, scene)
-    _rooms(verdict, log)
+    log = log_of(scene.hub)
+    apart = {id_ for id_, device, code in scene.hub.apart() if scene.explains(id_, device, code)}
+    _custody(verdict, log, told, scene, apart)
+    _wrongly_apart(verdict, scene)
+    _rooms(verdict, log, scene)
     _chains(verdict, log, scene)
+    _revoked(verdict, log, scene)
     _times(verdict, log, told)
-    rows = _rows(scene, log)
-    _blind_to_walls(verdict, log)
+    meant = _meant(scene, log)
+    _blind_to_walls(verdict, log, meant)
     if not scene.doubles:
         # Of events that a device's double counted again, kseq says nothing of who knew what.
-        _row_laws(verdict, log, rows)
-    for kiosk in scene.kiosks:
-        _same_events(verdict, kiosk, log)
-        _same_rows(verdict, kiosk, scene, rows)
-        _same_state(verdict, kiosk, log)
+        events = (kept.event for kept in log)
+        verdict.diverged += breaches(meant.rows, events, meant.state.aliases)
+    for kiosk in scene.members:
+        verdict.diverged += differences(kiosk, scene, meant)
     _same_directory(verdict, scene)
     return verdict, log
 
 
-def digest(scene: Scene, log: list[Held]) -> str:
+def digest(scene: Scene, log: list[Kept]) -> str:
     """BLAKE2b over the hub's log and every row that was folded from it."""
     made = hashlib.blake2b(digest_size=16)
-    for held in log:
-        made.update(f"{held.room} {held.offset} {held.envelope.low} {held.envelope.high}".encode())
-        made.update(held.body)
-    for _, row in sorted(_rows(scene, log).items()):
+    for kept in log:
+        made.update(f"{kept.room} {kept.offset} {kept.envelope.low} {kept.envelope.high}".encode())
+        made.update(kept.body)
+    for _, row in sorted(_meant(scene, log).rows.items()):
         made.update(msgspec.json.encode(row))
     return made.hexdigest()
 
 
-def _log(path: Path) -> list[Held]:
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        rows = db.execute("SELECT room, offset, body, envelope FROM entry ORDER BY room, offset")
-        return [Held(r, o, b, decode_event(b), decode_envelope(e)) for r, o, b, e in rows]
+# -- nothing lost, nothing doubled, nothing set apart without need ---------------------------------
 
 
-# -- nothing lost, nothing doubled -----------------------------------------------------------------
-
-
-def _custody(verdict: Verdict, log: list[Held], told: Told, scene: Scene) -> None:
-    there = Counter(held.event.id for held in log)
-    kept = there.keys() | scene.excused | _apart(scene)
+def _custody(verdict: Verdict, log: list[Kept], told: Told, scene: Scene, apart: set[str]) -> None:
+    there = Counter(kept.event.id for kept in log)
+    kept = there.keys() | scene.excused | apart
     for act, (id_, _) in told.events.items():
         if id_ not in kept:
             verdict.lost.append(f"act {act}, {id_}: announced, and not in the hub's log")
@@ -122,39 +73,49 @@ def _custody(verdict: Verdict, log: list[Held], told: Told, scene: Scene) -> Non
         for id_ in kiosk.store.event_ids():
             if id_ not in kept:
                 verdict.lost.append(f"{id_}: on {kiosk.name}, and not in the hub's log")
-    acts = Counter(held.event.data["act"] for held in log if "act" in held.event.data)
-    single = [h.event for h in log if h.event.device not in scene.doubles]
+    acts = Counter(one.event.data["act"] for one in log if "act" in one.event.data)
+    single = [one.event for one in log if one.event.device not in scene.doubles]
     places = Counter((e.device, e.incarnation, e.kseq) for e in single)
     for what, count in (*acts.items(), *places.items(), *there.items()):
         if count > 1:
             verdict.doubled.append(f"{what}: {count} times in the hub's log")
 
 
-def _apart(scene: Scene) -> set[str]:
-    """Decisions that the hub keeps apart, for their device had a double."""
-    with contextlib.closing(sqlite3.connect(scene.hub.disk.path)) as db:
-        rows = db.execute("SELECT id, device FROM quarantine WHERE code = 'fork'")
-        return {id_ for id_, device in rows if device in scene.doubles}
+def _wrongly_apart(verdict: Verdict, scene: Scene) -> None:
+    for id_, device, code in scene.hub.apart():
+        if not scene.explains(id_, device, code):
+            verdict.diverged.append(f"{id_} of {device} was set apart for no reason: {code}")
+    query = (
+        "SELECT e.id, e.device, s.quarantined FROM event e JOIN stamp s ON s.seq = e.seq"
+        " WHERE s.quarantined IS NOT NULL"
+    )
+    for kiosk in scene.members:
+        for id_, device, code in kiosk.read(query):
+            if not scene.explains(id_, device, code):
+                verdict.diverged.append(f"{kiosk.name} takes {id_} for set apart: {code}")
 
 
-def _rooms(verdict: Verdict, log: list[Held]) -> None:
-    """Offsets count from 1 without a hole, each in the envelope too."""
+def _rooms(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
+    """Offsets count from 1 without a hole, each in the envelope too, up to where the room ends."""
     heads: Counter[str] = Counter()
-    for held in log:
-        heads[held.room] += 1
-        if not held.offset == heads[held.room] == held.envelope.offset:
-            verdict.diverged.append(f"{held.room}: offset {held.offset} after {heads[held.room]}")
-        if held.envelope.verdict == _QUARANTINED:
-            verdict.diverged.append(f"{held.event.id} is quarantined: {held.envelope.code}")
+    for kept in log:
+        heads[kept.room] += 1
+        if not kept.offset == heads[kept.room] == kept.envelope.offset:
+            verdict.diverged.append(f"{kept.room}: offset {kept.offset} after {heads[kept.room]}")
+        if kept.envelope.verdict == _QUARANTINED:
+            verdict.diverged.append(f"{kept.event.id} is quarantined: {kept.envelope.code}")
+    for room, head in scene.hub.heads().items():
+        if head != heads[room]:
+            verdict.diverged.append(f"{room} ends at {head}, and {heads[room]} are there")
 
 
-def _chains(verdict: Verdict, log: list[Held], scene: Scene) -> None:
+def _chains(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
     """Every kiosk's own events: gapless, chained, of the bytes that were hashed, in one life."""
     for kiosk in scene.kiosks:
         who = kiosk.store.identity
-        if who.device in scene.doubles:
+        if who.device in scene.doubles | scene.broken_chains | scene.revoked.keys():
             continue
-        own = sorted((h.event for h in log if h.event.device == who.device), key=lambda e: e.kseq)
+        own = sorted((k.event for k in log if k.event.device == who.device), key=_place)
         if {event.incarnation for event in own} > {who.incarnation}:
             verdict.diverged.append(f"{kiosk.name} began a new incarnation")
         prev = ""
@@ -163,44 +124,74 @@ def _chains(verdict: Verdict, log: list[Held], scene: Scene) -> None:
                 verdict.diverged.append(f"{kiosk.name}: the chain breaks at {event.kseq}")
                 break
             prev = event.hash
+    _counted(verdict, log, scene)
 
 
-def _times(verdict: Verdict, log: list[Held], told: Told) -> None:
+def _place(event: Event) -> int:
+    return event.kseq
+
+
+def _counted(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
+    """What the hub says it holds of each chain, it holds."""
+    held: dict[tuple[str, str], set[int]] = {}
+    for kept in log:
+        event = kept.event
+        held.setdefault((event.device, event.incarnation), set()).add(event.kseq)
+    query = "SELECT device, incarnation, contiguous FROM chain"
+    for device, incarnation, contiguous in scene.hub.read(query):
+        if device in scene.doubles | scene.broken_chains | scene.revoked.keys():
+            continue
+        lacking = set(range(1, contiguous + 1)) - held.get((device, incarnation), set())
+        if lacking:
+            verdict.lost.append(f"{device}: the hub says it holds {sorted(lacking)[:5]}")
+
+
+def _revoked(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
+    """What a device that was shut out brought meanwhile counts for nothing."""
+    for kept in log:
+        for begin, end in scene.revoked.get(kept.event.device, ()):
+            if begin < kept.envelope.received < end:
+                verdict.diverged.append(f"{kept.event.id} counts, and its device was shut out")
+
+
+def _times(verdict: Verdict, log: list[Kept], told: Told) -> None:
     """Whatever the wall clocks said, an interval that claims to know holds the true time."""
     truth = dict(told.events.values())
-    for held in log:
-        true = truth.get(held.event.id)
-        low, high = held.envelope.low, held.envelope.high
+    for kept in log:
+        true = truth.get(kept.event.id)
+        low, high = kept.envelope.low, kept.envelope.high
         if true is not None and low < high and not low <= true <= high:
             off = (true - low) / 1e9
-            verdict.diverged.append(f"{held.event.id}: truly {off:.3f} s after its interval began")
+            verdict.diverged.append(f"{kept.event.id}: truly {off:.3f} s after its interval began")
 
 
-def _blind_to_walls(verdict: Verdict, log: list[Held]) -> None:
+def _blind_to_walls(verdict: Verdict, log: list[Kept], meant: Meant) -> None:
     """What devices believed the time to be changes nothing, once the hub has said when it was."""
     garbled = (
-        replace(held.entry, event=replace(held.event, wall=-held.event.wall)) for held in log
+        replace(kept.entry, event=replace(kept.event, wall=-kept.event.wall)) for kept in log
     )
-    if merge.fold(garbled).rows != merge.fold(held.entry for held in log).rows:
+    if merge.fold(garbled).rows != meant.state.rows:
         verdict.diverged.append("other wall clocks make other rows")
 
 
 # -- all see the same ------------------------------------------------------------------------------
 
 
-def _rows(scene: Scene, log: list[Held]) -> dict[tuple[str, str], Attendance]:
+def _meant(scene: Scene, log: list[Kept]) -> Meant:
     """Every row, folded at once from the whole log, in an order that is not the log's."""
-    sessions = _sessions_of(scene.kiosks[0])
-    found: dict[tuple[str, str], list[Entry]] = {}
-    decided: dict[str, list[Entry]] = {}
     mixed = list(log)
     scene.day.chance("order").shuffle(mixed)
-    for held in mixed:
-        event = held.event
+    state = merge.fold(kept.entry for kept in mixed)
+    found: dict[Key, list[Entry]] = {}
+    decided: dict[str, list[Entry]] = {}
+    for kept in mixed:
+        event = kept.event
         if event.kind in ROW_KINDS and event.session and event.person:
-            found.setdefault((event.session, event.person), []).append(held.entry)
+            person = state.aliases.get(event.person, event.person)
+            found.setdefault((event.session, person), []).append(kept.entry)
         elif event.kind in _DECIDES and event.session:
-            decided.setdefault(event.session, []).append(held.entry)
+            decided.setdefault(event.session, []).append(kept.entry)
+    sessions = {one.id: one for one in scene.sessions}
     terms = {name: merge.terms_for(one, decided.get(name, ())) for name, one in sessions.items()}
     rows = {
         (session, person): merge.fold_row(
@@ -208,130 +199,22 @@ def _rows(scene: Scene, log: list[Held]) -> dict[tuple[str, str], Attendance]:
         )
         for (session, person), entries in found.items()
     }
-    for name, one in sessions.items():
+    for name in sessions:
         if terms[name].closing is not None:
-            everybody = [person.id for person in scene.people if person.active]
-            for person in one.roster if one.roster is not None else everybody:
+            for one in scene.people:
+                person = state.aliases.get(one.id, one.id)
                 rows.setdefault((name, person), Attendance(name, person, Status.ABSENT))
-    return rows
-
-
-def _sessions_of(kiosk: Kiosk) -> dict[str, Session]:
-    return {session.id: session for session in kiosk.store.sessions()}
-
-
-def _same_events(verdict: Verdict, kiosk: Kiosk, log: list[Held]) -> None:
-    with contextlib.closing(sqlite3.connect(kiosk.disk.path)) as db:
-        query = "SELECT e.id, s.envelope FROM event e LEFT JOIN stamp s ON s.seq = e.seq"
-        here = dict(db.execute(query).fetchall())
-        waiting = db.execute("SELECT count(*) FROM outbox").fetchone()[0]
-        aside = db.execute("SELECT count(*) FROM undecodable").fetchone()[0]
-    if waiting or aside:
-        verdict.diverged.append(f"{kiosk.name}: {waiting} unsent, {aside} not understood")
-    for held in log:
-        if held.event.id not in here:
-            verdict.diverged.append(f"{kiosk.name} lacks {held.event.id} of {held.room}")
-        elif here[held.event.id] is None:
-            verdict.diverged.append(f"{kiosk.name} has no envelope for {held.event.id}")
-
-
-def _same_rows(
-    verdict: Verdict, kiosk: Kiosk, scene: Scene, rows: dict[tuple[str, str], Attendance]
-) -> None:
-    for session in scene.sessions:
-        shown = _telling(kiosk.store.attendance(session.id))
-        meant = _telling(row for row in rows.values() if row.session == session.id)
-        for person in shown.keys() | meant.keys():
-            if shown.get(person) != meant.get(person):
-                verdict.diverged.append(
-                    f"{kiosk.name}, {session.id}, {person}:"
-                    f" shows {shown.get(person)}, must be {meant.get(person)}"
-                )
-
-
-def _telling(rows: Iterable[Attendance]) -> dict[str, Attendance]:
-    """By person, without rows of which nothing is left, as of a decision that does not count."""
-    return {row.person: row for row in rows if row != Attendance(row.session, row.person)}
-
-
-def _same_state(verdict: Verdict, kiosk: Kiosk, log: list[Held]) -> None:
-    """Rows, sessions and review items: entry by entry in this kiosk's order, or all at once."""
-    site = merge.SiteFold()
-    with contextlib.closing(sqlite3.connect(kiosk.disk.path)) as db:
-        query = "SELECT body, low, high, envelope FROM entry WHERE quarantined IS NULL ORDER BY seq"
-        for body, low, high, envelope in db.execute(query):
-            stamp = decode_envelope(envelope) if envelope else None
-            site.apply(Entry(decode_event(body), low, high, stamp))
-    here, meant = site.state, merge.fold(held.entry for held in log)
-    for what in ("rows", "sessions", "items"):
-        if getattr(here, what) != getattr(meant, what):
-            verdict.diverged.append(f"{kiosk.name} folds other {what} than the hub's log comes to")
+    return Meant(log, rows, state)
 
 
 def _same_directory(verdict: Verdict, scene: Scene) -> None:
     people = {person.id: person for person in scene.people}
     sessions = {session.id: session for session in scene.sessions}
-    for kiosk in scene.kiosks:
+    merged = {one: into for one, into in scene.merged.items() if into}
+    for kiosk in scene.members:
         if {p.id: p for p in kiosk.store.people()} != people:
             verdict.diverged.append(f"{kiosk.name} knows other people")
-        if _sessions_of(kiosk) != sessions:
+        if {session.id: session for session in kiosk.store.sessions()} != sessions:
             verdict.diverged.append(f"{kiosk.name} knows other sessions")
-
-
-# -- what must never be shown ----------------------------------------------------------------------
-
-
-def _row_laws(verdict: Verdict, log: list[Held], rows: dict[tuple[str, str], Attendance]) -> None:
-    by_row: dict[tuple[str, str], list[Event]] = {}
-    for held in log:
-        event = held.event
-        if event.kind in ROW_KINDS and event.session and event.person:
-            by_row.setdefault((event.session, event.person), []).append(event)
-    for key, row in rows.items():
-        verdict.diverged += [f"{key}: {what}" for what in _breaches(row, by_row.get(key, []))]
-
-
-def _breaches(row: Attendance, events: list[Event]) -> Iterator[str]:
-    """What a row shows against the laws; of events that somebody retracts nothing is asked."""
-    retracted = {event.data.get("target") for event in events if event.kind == Kind.RETRACT}
-    live = [event for event in events if event.id not in retracted]
-    winner = next((event for event in events if event.id == row.winner), None)
-    scans = [event for event in live if event.kind == Kind.CHECK_IN]
-    if row.status == Status.ABSENT:
-        known = _known(events, winner)
-        for scan in scans:
-            if scan.id not in known:
-                yield f"absent, but the check-in {scan.id} was never seen"
-    if scans and row.status == Status.EXPECTED:
-        yield "checked in, and still expected"
-    for other in live:
-        if other.kind == Kind.OVERRIDE and winner is not other:
-            yield from _overruled(other, winner, events)
-
-
-def _overruled(other: Event, winner: Event | None, events: list[Event]) -> Iterator[str]:
-    """Why a decision should not have lost: it knew the winner, or was of higher rank, unknown."""
-    if winner is None:
-        yield f"the decision {other.id} is passed over"
-    elif winner.id in _known(events, other):
-        yield f"the decision {other.id} knew the winner {winner.id}"
-    elif other.by.rank > winner.by.rank and not any(
-        other.id in _known(events, event) for event in events if event.kind == Kind.OVERRIDE
-    ):
-        yield f"the decision {other.id} outranks the winner {winner.id}"
-
-
-def _known(events: list[Event], start: Event | None) -> set[str]:
-    """All that the author of an event knew of its row, by what it saw and by its own chain."""
-    known: set[str] = set()
-    if start is None:
-        return known
-    by_id = {event.id: event for event in events}
-    ahead = [*start.saw]
-    while ahead:
-        if (name := ahead.pop()) not in known:
-            known.add(name)
-            ahead += by_id[name].saw if name in by_id else ()
-    line = (start.device, start.incarnation)
-    known |= {e.id for e in events if (e.device, e.incarnation) == line and e.kseq < start.kseq}
-    return known
+        if kiosk.store.merged() != merged:
+            verdict.diverged.append(f"{kiosk.name} takes others for one: {kiosk.store.merged()}")

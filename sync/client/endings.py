@@ -80,7 +80,7 @@ def _plainly(error: Exception) -> str:
     match error:
         case InvalidHandshake():
             return "no hub answers at this address"
-        case ProtocolError(code="renewed"):
+        case ProtocolError(code="renewed" | "restored"):
             return str(error)
         case ProtocolError():
             return f"the hub sent what it should not: {error}"

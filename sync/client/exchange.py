@@ -66,6 +66,12 @@ class RenewedError(ProtocolError):
     code = "renewed"
 
 
+class RestoredError(ProtocolError):
+    """The hub was brought back from a backup; greeted anew, it says what it lacks."""
+
+    code = "restored"
+
+
 EXPECTED = (ConnectionClosed, ProtocolError, StoreError, sqlite3.Error, OSError, TimeoutError)
 
 
@@ -99,6 +105,7 @@ class Exchange:
         self._pacing = pacing
         self._heard = heard
         self._offered = offered
+        self._epoch = ""
         self._token = token
         self._lost: dict[str, int] = {}
         self._passed_over: dict[str, int] = {}
@@ -178,6 +185,7 @@ class Exchange:
         if not isinstance(answer, Welcome):
             raise ProtocolError("the hub answered something else than welcome")
         check_version(answer.version)
+        self._epoch = answer.epoch
         await self._meet(answer.hub)
         if answer.received_kseq.get(who.incarnation, 0) > self._store.last_kseq():
             await self._renew()
@@ -267,6 +275,9 @@ class Exchange:
             self._heard()
 
     def _take(self, message: FromHub) -> None:
+        if isinstance(message, Events | Reset | Position) and message.epoch != self._epoch:
+            # Over plain HTTP one exchange outlives a hub, and nothing else tells of the next.
+            raise RestoredError("the hub was brought back from a backup")
         match message:
             case Ack():
                 self._uploads.take(message)

@@ -7,7 +7,6 @@ commit order and have no holes. A transaction only becomes durable, and its verd
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -26,7 +25,7 @@ from kiosk.model import (
     encode_envelope,
     encode_event,
 )
-from sync.hub import house
+from sync.hub import house, quarantine
 from sync.hub.auth.keys import hub_keys
 from sync.hub.errors import LogError
 from sync.hub.house import CANONICAL, REGISTERED, House, Proof
@@ -210,6 +209,7 @@ class Log:
                 "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
                 (room, record, id_),
             ).fetchone()
+            value = house.united(record, found[1] if found else b"", value)
             anew = record in REGISTERED and self.restating
             if found and found[1] == CANONICAL.encode(value) and not anew:
                 continue
@@ -217,6 +217,12 @@ class Log:
             self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
             made += 1
         return made
+
+    def said(self, room: str, record: str) -> list[tuple[str, Any]]:
+        """Id and value of all records of one kind, as they stand."""
+        query = "SELECT id, value FROM directory WHERE room = ? AND record = ?"
+        rows = self._db.execute(query, (room, record))
+        return [(id_, msgspec.json.decode(value)) for id_, value in rows]
 
     @property
     def restating(self) -> bool:
@@ -317,7 +323,7 @@ class Log:
         if code or submission.exceeds(event) or not (ours or self._may_say(event, submission)):
             chain.take(event.kseq, event.hash)
             return self._set_apart(body, event, submission, code or "right")
-        forked = chain.forks(event)
+        forked = chain.forks(event) and not quarantine.let_in(self._db, body)
         if forked and event.kind not in EVIDENCE and not ours:
             return self._set_apart(body, event, submission, "fork")
         chain.take(event.kseq, event.hash)
@@ -399,9 +405,8 @@ class Log:
     def _set_apart(
         self, body: bytes, trace: Event | Trace, submission: Submission, code: str
     ) -> Judged:
-        digest = hashlib.blake2b(body, digest_size=32).digest()
-        row = (digest, self._received(), submission.org, submission.device, trace.id, code, body)
-        self._db.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        whose = submission.org, submission.device, trace.id, code
+        quarantine.keep(self._db, self._received(), whose, body)
         return Judged(trace.id, "quarantined", code=code)
 
     def _key(self, device: str, incarnation: str) -> str | None:

@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from kiosk.model import site_room
+from sync.hub.auth.denied import DeniedError
 from sync.hub.auth.grants import EVERYWHERE
 from sync.hub.writer import Job, NotWrittenError
+from sync.protocol import Close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from sync.hub.auth.register import Device, Roll
     from sync.hub.core import Core
     from sync.hub.log import Log
+
+_RETRY_AFTER = 5.0  # seconds, when the disk refuses
 
 
 class Notices:
@@ -36,7 +40,7 @@ class Notices:
                 self._core.writer.put(_directing(org, room, records))
 
     async def paired(self, device: Device) -> None:
-        """Have the key that a kiosk proved pinned; raises `NotWrittenError`."""
+        """Have the key that a kiosk proved pinned; raises `DeniedError` if the disk refuses."""
         future: asyncio.Future[NotWrittenError | None] = asyncio.get_running_loop().create_future()
 
         def done(result: NotWrittenError | None) -> None:
@@ -48,7 +52,7 @@ class Notices:
 
         self._core.writer.put(Job(work, done))
         if (failed := await future) is not None:
-            raise failed
+            raise DeniedError("disk", str(failed), Close.TRY_LATER, _RETRY_AFTER) from failed
 
 
 def _sites(roll: Roll) -> set[tuple[str, str]]:

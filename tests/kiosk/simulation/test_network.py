@@ -10,7 +10,8 @@ from aiohttp import WSMsgType
 from websockets.exceptions import ConnectionClosed
 
 from kiosk.simulation.loop import VirtualLoop
-from kiosk.simulation.network import Connection, Weather
+from kiosk.simulation.network import Weather
+from kiosk.simulation.sockets import WebSocket
 from sync.hub.frames import framed
 
 
@@ -23,7 +24,7 @@ def loop():
 
 def _play(loop, story):
     async def run():
-        return await story(Connection(loop, Weather(random.Random(2)), "token"))
+        return await story(WebSocket(loop, Weather(random.Random(2)), "token", "192.0.2.1"))
 
     return loop.run_until_complete(run())
 
