@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from drivers.errors import Quality, SensorError
+    # Only handed over, never decoded, so that nobody asks for these at run time.
+    from drivers.errors import Quality, SensorError  # noqa: TC004  as the line above says
 
 
 class Stage(StrEnum):
@@ -19,8 +21,7 @@ class Stage(StrEnum):
     CLOSED = "closed"  # it works, but it is not the one on record: an administrator decides
 
 
-@dataclass(frozen=True, slots=True)
-class SensorUp:
+class SensorUp(msgspec.Struct, frozen=True):
     """A sensor is ready; `sensor` its stamped UUID, `capacity` and `used` in templates.
 
     A `weak` one has no stamp: another of its model is told from it by its templates only.
@@ -32,8 +33,7 @@ class SensorUp:
     weak: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SensorDown:
+class SensorDown(msgspec.Struct, frozen=True):
     """There is no usable sensor; the next attempt comes in `retry_in` seconds, whatever `stage`."""
 
     cause: SensorError
@@ -41,13 +41,11 @@ class SensorDown:
     stage: Stage = Stage.REOPENING
 
 
-@dataclass(frozen=True, slots=True)
-class FingerDown:
+class FingerDown(msgspec.Struct, frozen=True):
     """A finger was seen; its result, or SensorDown, follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(msgspec.Struct, frozen=True):
     """The finger fits the template in `slot` of `sensor`; scores compare within a model only."""
 
     sensor: str
@@ -55,47 +53,40 @@ class Matched:
     score: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(msgspec.Struct, frozen=True):
     """The finger fits the template in `slot`, as it did a moment ago: once is enough."""
 
     sensor: str
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class NotMatched:
+class NotMatched(msgspec.Struct, frozen=True):
     """The finger was read well and fits no template, or only one in `refused`, a slot of nobody."""
 
     refused: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureFailed:
+class CaptureFailed(msgspec.Struct, frozen=True):
     """The finger could not be read."""
 
     quality: Quality
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRepeatedly:
+class FailedRepeatedly(msgspec.Struct, frozen=True):
     """So many fingers in a row were not read, or not known: offer another way in."""
 
     times: int
 
 
-@dataclass(frozen=True, slots=True)
-class FingerStuck:
+class FingerStuck(msgspec.Struct, frozen=True):
     """A finger that was read has been lying on the glass for long."""
 
 
-@dataclass(frozen=True, slots=True)
-class GlassDirty(FingerStuck):
+class GlassDirty(FingerStuck, frozen=True):
     """Something that cannot be read has been on the glass for long; fingers may still work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lifted:
+class Lifted(msgspec.Struct, frozen=True):
     """The glass is free again; the next finger will be reported."""
 
 

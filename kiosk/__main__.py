@@ -13,7 +13,7 @@ import click
 
 from kiosk import log
 from kiosk.clock import SystemClock
-from kiosk.config import DIRS, Config, load, make_folder
+from kiosk.config import Config, dirs, load, make_folder
 from kiosk.hub_commands import hub
 from kiosk.outbox_commands import export, import_events, reset, sign_in
 from kiosk.pair_command import pair, unpair
@@ -78,7 +78,7 @@ def demo(*, headless: bool, seconds: float, people: int, seed: int, out: Path | 
     Without a display, or with --headless, a scripted morning is played and checked; its last line
     is a JSON object, and the exit code is 0 only if nothing was lost or doubled.
     """
-    out = (out or Path(DIRS.user_state_dir) / "demo").absolute()
+    out = (out or Path(dirs().user_state_dir) / "demo").absolute()
     headless = _headless(force=headless)
     with one_line():
         make_folder(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
@@ -12,25 +13,24 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
-from platformdirs import PlatformDirs
 
 import resources
-from drivers.badge import BURST, BadgeFormat
-from drivers.profiles import PROFILES
 from kiosk.errors import KioskError
 from kiosk.rules import DAYS, Schedule, Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DIRS = PlatformDirs("whorl", appauthor=False)
+    from platformdirs import PlatformDirs
+
+    from drivers.badge import BadgeFormat
+
 # In the storage folder while the kiosk's own hub runs: where it listens.
 HUB_URL_FILE = "hub.url"
 PAIRING_FILE = "hub.pairing"
 AUDITS = ("off", "warn", "strict")
 CLAIMS = ("beyond", "never")
 _AUTO = "auto"
-MODELS = (_AUTO, *PROFILES)
 SCHEMES = ("light", "dark", "high")
 PREFIX = "WHORL_"
 # What else may begin with WHORL_: never part of the settings, because the log may show those.
@@ -167,6 +167,8 @@ class Badge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def format(self) -> BadgeFormat:
         """What `drivers.badge` needs of the settings."""
+        from drivers.badge import BadgeFormat  # noqa: PLC0415  the first frame needs no badge
+
         return BadgeFormat(
             self.prefix,
             self.suffix,
@@ -218,7 +220,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def directory(self) -> Path:
         """Where databases, logs and locks are kept."""
-        return Path(self.storage.directory or DIRS.user_data_dir).expanduser()
+        return Path(self.storage.directory or dirs().user_data_dir).expanduser()
 
     @property
     def database(self) -> Path:
@@ -263,6 +265,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+@functools.cache
+def dirs() -> PlatformDirs:
+    """The user's folders, for what the settings do not name."""
+    from platformdirs import PlatformDirs  # noqa: PLC0415  a kiosk whose folders are named has none
+
+    return PlatformDirs("whorl", appauthor=False)
+
+
 def make_folder(path: Path) -> None:
     """Make the folder where it lacks; raises `ConfigError` if it cannot be used."""
     try:
@@ -290,7 +300,7 @@ def url_problem(url: str) -> str:
 
 def default_path() -> Path:
     """The settings file that is read when none is named."""
-    return Path(DIRS.user_config_dir) / "kiosk.toml"
+    return Path(dirs().user_config_dir) / "kiosk.toml"
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -381,7 +391,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
         ("screen.scheme", "" if screen.scheme in SCHEMES else f"must be one of {SCHEMES}"),
         ("sensor.port", "" if _is_port(config.sensor.port) else "must look like usb:VID:PID"),
         ("sensor.audit", "" if config.sensor.audit in AUDITS else f"must be one of {AUDITS}"),
-        ("sensor.profile", "" if config.sensor.profile in MODELS else f"must be one of {MODELS}"),
+        ("sensor.profile", _profile_problem(config.sensor.model)),
         ("templates.claim", "" if config.templates.claim in CLAIMS else f"must be one of {CLAIMS}"),
         ("templates.retention_days", _retention_problem(config.templates.retention_days)),
         ("screen.size", "" if _is_size(screen.size) else 'must look like "1280x800"'),
@@ -397,7 +407,19 @@ def _retention_problem(days: int) -> str:
     return "" if not days or days >= _SHORTEST_RETENTION else "must be 0, or at least 30 days"
 
 
+def _profile_problem(model: str) -> str:
+    if not model:
+        return ""
+    from drivers.profiles import PROFILES  # noqa: PLC0415  most speak for themselves
+
+    return "" if model in PROFILES else f"must be one of {(_AUTO, *PROFILES)}"
+
+
 def _badge_problems(badge: Badge) -> list[tuple[str, str]]:
+    if badge == Badge():
+        return []
+    from drivers.badge import BURST  # noqa: PLC0415  most are left as they are
+
     least, most = BURST - 1, badge.max_length
     fits = least <= badge.min_length <= most <= _LONGEST_BADGE
     return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from drivers import errors, events
+from drivers import events
 from kiosk import rules
 from kiosk.badges import BadgeKey
 from kiosk.doorlog import DoorLog
@@ -32,13 +32,13 @@ from kiosk.model import (
 from kiosk.owners import Owners
 from kiosk.proof import Finding, Proof
 from kiosk.roll import Roll
-from kiosk.sensor_status import status_of
 from kiosk.store import Draft
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from drivers.errors import SensorError
     from kiosk.clock import Clock
     from kiosk.face import RowsListener, StateListener
     from kiosk.model import Change, DeskState, LinkStatus
@@ -232,7 +232,9 @@ class Desk:
         )
         self._face.publish()
 
-    def _sensor_down(self, cause: errors.SensorError, retry_in: float) -> None:
+    def _sensor_down(self, cause: SensorError, retry_in: float) -> None:
+        from kiosk.sensor_status import status_of  # noqa: PLC0415  the first frame needs no reader
+
         status, before = status_of(cause), self._face.sensor
         since = before.since if before.state is status.state else self.clock.wall()
         retry_at = self.clock.monotonic() + retry_in

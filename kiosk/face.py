@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from kiosk.model import (
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     RowsListener = Callable[[Sequence[RosterRow]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class DeskSettings:
+class DeskSettings(msgspec.Struct, frozen=True):
     """How the door behaves; times in seconds."""
 
     organisation: str = ""
@@ -44,7 +43,7 @@ class DeskSettings:
     reading_limit: float = 6.0
     session_check: float = 5.0
     attempts: int = 3
-    claim: ClaimTiming = field(default_factory=ClaimTiming)
+    claim: ClaimTiming = ClaimTiming()
 
 
 class Face:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
-from drivers.errors import Cancelled
 from kiosk.model import Claim
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ class Finding(StrEnum):
     INTERRUPTED = "interrupted"  # somebody else took over
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimTiming:
+class ClaimTiming(msgspec.Struct, frozen=True):
     """Seconds: until the reader must be ready, for the finger, and then for its comparison.
 
     `lift` is for the finger of whose claim was interrupted, which may be on the glass still.
@@ -70,8 +68,7 @@ class ClaimTiming:
     lift: float = 1.0
 
 
-@dataclass(slots=True, eq=False)
-class Pending:
+class Pending(msgspec.Struct, eq=False):
     """A claim that has not ended; `data` is what is on record of how it was made."""
 
     claim: Claim
@@ -151,6 +148,8 @@ class Proof:
         if loop is None or verifier is None or pending.over:
             return
 
+        from drivers.errors import Cancelled  # noqa: PLC0415  the first frame needs no reader
+
         def soon(call: Callable[..., None], *args: object) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(call, *args)
@@ -186,6 +185,8 @@ class Proof:
     def _answered(self, pending: Pending, done: Future[Verified]) -> None:
         if pending.over:
             return
+        from drivers.errors import Cancelled  # noqa: PLC0415  the first frame needs no reader
+
         try:
             verified = done.result()
         except (Cancelled, CancelledError):

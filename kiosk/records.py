@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kiosk.model import Author
+import msgspec
+
+from kiosk.clock import Anchor
+from kiosk.model import Author, Envelope, Event
 
 if TYPE_CHECKING:
-    from kiosk.clock import Anchor
-    from kiosk.model import Envelope, Event, Kind
+    from kiosk.model import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,7 @@ class Draft:
     ticks: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """An event that waits in the outbox; `seq` is its place in the queue."""
 
     seq: int
@@ -43,8 +44,7 @@ class Held:
     kseq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(msgspec.Struct, frozen=True):
     """An event of another device on its way, as its author wrote and signed it (hex)."""
 
     event: Event
@@ -53,8 +53,7 @@ class Carried:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """The hub's verdict on one pushed event (a `Held`): `ok`, `dup`, `quarantined` or `retry`."""
 
     seq: int
@@ -64,8 +63,7 @@ class Settled:
     envelope: Envelope | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """A place in one sensor's library; `status` is one of `drivers.slots.SlotState`.
 
     `enrolled` is wall time (UTC ns), `digest` the template's SHA-256 or "" if unknown.
@@ -79,8 +77,7 @@ class Slot:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SensorBinding:
+class SensorBinding(msgspec.Struct, frozen=True):
     """The sensor that the slots speak of now; `weak` if it has no stamp of its own."""
 
     sensor: str
@@ -88,8 +85,7 @@ class SensorBinding:
     weak: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(msgspec.Struct, frozen=True):
     """An event out of a damaged database; `unsent` if the hub may lack it, times in UTC ns.
 
     `stamp` is what the hub had said: low, high, envelope, why it was set apart. `signature` is
@@ -104,17 +100,16 @@ class Logged:
     signature: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Salvage:
+class Salvage(msgspec.Struct, frozen=True):
     """All that a damaged database still yields; `complete` False if there may have been more.
 
     `records` are directory rows: record, id, rev, event, value.
     """
 
-    events: list[Logged] = field(default_factory=list)
-    records: list[tuple[str, str, int, str, bytes]] = field(default_factory=list)
-    slots: list[Slot] = field(default_factory=list)
-    binding: list[SensorBinding] = field(default_factory=list)
-    anchors: list[Anchor] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)
+    events: list[Logged] = []
+    records: list[tuple[str, str, int, str, bytes]] = []
+    slots: list[Slot] = []
+    binding: list[SensorBinding] = []
+    anchors: list[Anchor] = []
+    notes: dict[str, str] = {}
     complete: bool = False

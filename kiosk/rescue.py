@@ -11,14 +11,12 @@ import datetime as dt
 import itertools
 import logging
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from kiosk.clock import NS
 from kiosk.incarnation import machine_id
-from kiosk.salvage import salvage
 from kiosk.store import Store, StoreDamagedError
 from kiosk.storefile import take_lock
 
@@ -143,11 +141,13 @@ def _damaged(path: Path) -> list[Path]:
 def _take_in(store: Store) -> None:
     """Unite the database with every moved file that it does not account for, newest first."""
     while (moved := next(_unread(store), None)) is not None:
+        from kiosk.salvage import salvage  # noqa: PLC0415  rarely needed, and never to be waited for
+
         found = salvage(moved)
         read = {*_names(store.note(_READ)), *_names(found.notes.get(_READ)), moved.name}
         kept = {key: value for key, value in found.notes.items() if key not in {NOTE, _READ}}
         accounts = _accounts(moved, read, complete=found.complete)
-        store.adopt(replace(found, notes=kept), accounts).result()
+        store.adopt(msgspec.structs.replace(found, notes=kept), accounts).result()
         rescue = rescue_note(store)
         _LOG.error("%s", rescue.sentence if rescue else moved)
 

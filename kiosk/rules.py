@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from kiosk.clock import NS
 from kiosk.model import OutcomeKind, Presence, Reason, Session, Status, session_id
@@ -20,8 +21,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALL_DAY = "all-day"
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """A session that comes back on certain days; `start` and `end` are local "HH:MM".
 
     An `end` at or before the `start` is on the next day. `late_after` is in minutes after the
@@ -37,8 +37,7 @@ class Schedule:
     late_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """Where the kiosk stands, as far as its days and sessions are concerned."""
 
     org: str
@@ -58,8 +57,7 @@ class Verdict(Enum):
     REFUSE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The verdict, the answer at the door and why."""
 
     verdict: Verdict

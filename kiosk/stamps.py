@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
 
 from kiosk.model import EVIDENCE, ROW_KINDS, Envelope, Kind, encode_envelope
 

@@ -30,20 +30,28 @@ _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
     """Whatever our own parts raise for people becomes one line and exit code 1."""
-    from drivers.errors import SensorError  # noqa: PLC0415  brings the serial port's library
-    from sync.hub.errors import HubError  # noqa: PLC0415  brings the hub's
-
     try:
         yield
-    except SensorError as error:
-        raise click.ClickException(f"{error.sentence} {error.advice}") from error
-    except (KioskError, HubError) as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+    except Exception as error:
+        told = _for_people(error)
+        if told is None:
             raise
+        raise click.ClickException(told) from error
+
+
+def _for_people(error: Exception) -> str | None:
+    """What is said of it in one line; None of a fault of ours, which is shown whole."""
+    from drivers.errors import SensorError  # noqa: PLC0415  only what went wrong needs them
+    from sync.hub.errors import HubError  # noqa: PLC0415  the same
+
+    if isinstance(error, SensorError):
+        return f"{error.sentence} {error.advice}"
+    if isinstance(error, KioskError | HubError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         where = f": {error.filename}" if error.filename else ""
-        raise click.ClickException(f"{error.strerror}{where}") from error
+        return f"{error.strerror}{where}"
+    return None
 
 
 class LazyGroup(click.Group):

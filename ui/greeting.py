@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from kiosk.model import OutcomeKind, Reason
 from ui import hours
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from ui.words import Words
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(msgspec.Struct, frozen=True):
     """The texts of one outcome.
 
     A person's name comes as `name` and `initial`, so that the first may be elided and the second
