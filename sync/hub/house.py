@@ -123,6 +123,14 @@ def written(
     )
 
 
+def united(record: str, known: bytes, value: object) -> object:
+    """What becomes of a record, `known` (encoded) so far, by saying `value` of it.
+
+    A device's is written by two hands, the register and the directory: each leaves the other's.
+    """
+    return msgspec.json.decode(known) | value if record == "device" and known else value
+
+
 def heed(db: sqlite3.Connection, event: Event) -> bool:
     """Keep the highest rev of a record, then the highest id, whichever hub made it; whether it is.
 

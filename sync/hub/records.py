@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from kiosk.model import Person, Session, site_room
+from kiosk.model import site_room
 from sync.hub.asking import BadRequestError, body, said, who
 from sync.hub.routes import SITE, Param, Route
+from sync.hub.vetting import PersonRecord, PlaceRecord, SessionRecord, VettingError, clashes, vet
 from sync.hub.writer import Job, NotWrittenError
 from sync.protocol import Name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from sync.hub.access import Who
     from sync.hub.core import Core
+    from sync.hub.log import Log
 
 _DIRECTORY_BYTES = 32 * 1024 * 1024
 _RECORD_BYTES = 1024 * 1024
@@ -59,7 +61,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of record: its name in the log, its place in addresses, and what it must be."""
+    """A kind of record: its name in the log, its place in addresses; None may not be put there."""
 
     record: str
     path: str
@@ -67,11 +69,12 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind("person", "people", Person),
-    _Kind("session", "sessions", Session),
-    _Kind("staff", "staff", dict[str, Any]),
-    _Kind("device", "devices", dict[str, Any]),
+    _Kind("person", "people", PersonRecord),
+    _Kind("session", "sessions", SessionRecord),
+    _Kind("staff", "staff", None),
+    _Kind("device", "devices", PlaceRecord),
 )
+_Outcome: TypeAlias = int | list[str] | NotWrittenError
 _RECORDS = msgspec.json.Decoder(list[Record])
 
 
@@ -88,7 +91,8 @@ class Directory:
                 "POST",
                 "/v1/directory",
                 self._many,
-                "Change many records; those that are as the hub knows them make no event.",
+                "Change many records (person, session, policy, device, merged), or none: one that"
+                " is as the hub knows it makes no event.",
                 SITE,
                 list[Record],
                 {200: Taken},
@@ -122,16 +126,10 @@ class Directory:
                     None,
                     {200: Entry},
                 ),
-                Route(
-                    "PUT",
-                    named,
-                    _of(kind, self._put),
-                    f"Set one of the {kind.path}.",
-                    one,
-                    kind.type,
-                    {200: Entry},
-                ),
             ]
+            if kind.type is not None:
+                put, about = _of(kind, self._put), f"Set one of the {kind.path}."
+                found.append(Route("PUT", named, put, about, one, kind.type, {200: Entry}))
         return found
 
     async def _many(self, request: web.Request) -> web.Response:
@@ -164,12 +162,9 @@ class Directory:
         one, id_ = self._directing(request), request.match_info["id"]
         data = await body(request, _RECORD_BYTES)
         try:
-            msgspec.json.decode(data, type=kind.type)
             value = msgspec.json.decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BadRequestError(f"not one of the {kind.path}: {error}") from error
-        if kind.type != dict[str, Any] and value["id"] != id_:
-            raise BadRequestError("the record's id is not the address's")
         await self._write(one, [(kind.record, id_, value)])
         return said(await self._read(one, kind, id_))
 
@@ -192,16 +187,26 @@ class Directory:
 
     async def _write(self, one: Who, records: list[tuple[str, str, Any]]) -> int:
         room = site_room(one.org, one.site)
-        answer: asyncio.Future[int | NotWrittenError] = asyncio.get_running_loop().create_future()
+        try:
+            for record in records:
+                vet(*record)
+        except VettingError as error:
+            raise BadRequestError(str(error), code="record") from None
+        answer: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
 
-        def done(result: int | NotWrittenError) -> None:
+        def work(log: Log) -> int | list[str]:
+            return clashes(records, log.said(room, "person")) or log.direct(one.org, room, records)
+
+        def done(result: _Outcome) -> None:
             if not answer.done():
                 answer.set_result(result)
 
-        self._core.writer.put(Job(lambda log: log.direct(one.org, room, records), done))
+        self._core.writer.put(Job(work, done))
         made = await answer
         if isinstance(made, NotWrittenError):
             raise BadRequestError(str(made), 503, "disk")
+        if isinstance(made, list):
+            raise BadRequestError("; ".join(made), 409, "taken")
         return made
 
 

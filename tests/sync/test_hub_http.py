@@ -334,8 +334,7 @@ async def test_presence_tells_which_kiosks_come_and_go(path):
             "sessions",
             {"id": "a/b", "title": "Choir", "zone": "Europe/London", "starts": 1, "ends": 2},
         ),
-        ("staff", {"name": "Ines"}),
-        ("devices", {"name": "North door"}),
+        ("devices", {"place": "North", "travel": {"South": 10}}),
     ],
 )
 async def test_records_are_put_read_and_listed_and_each_change_is_an_event(path, kind, value):

@@ -176,8 +176,9 @@ async def test_rest_is_for_those_who_may(tmp_path):
         kiosk = (await hub.paired())["token"]
         ada, bob = [(await hub.signed_in(name))["token"] for name in ("ada", "bob")]
         where = f"?org={ORG}&site={SITE}"
-        record = json.dumps([{"record": "person", "id": "m1", "value": {"id": "m1"}}]).encode()
-        person = b'{"id":"m1","first_name":"Mia"}'
+        value = {"id": "m1", "first_name": "Mia"}
+        record = json.dumps([{"record": "person", "id": "m1", "value": value}]).encode()
+        person = json.dumps(value).encode()
         told = {}
         for name, token in (("kiosk", kiosk), ("ada", ada), ("bob", bob), ("hub", TOKEN)):
             told[name] = [
