@@ -209,6 +209,7 @@ class Log:
                 "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
                 (room, record, id_),
             ).fetchone()
+            value = house.united(record, found[1] if found else b"", value)
             anew = record in REGISTERED and self.restating
             if found and found[1] == CANONICAL.encode(value) and not anew:
                 continue
@@ -216,6 +217,12 @@ class Log:
             self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
             made += 1
         return made
+
+    def said(self, room: str, record: str) -> list[tuple[str, Any]]:
+        """Id and value of all records of one kind, as they stand."""
+        query = "SELECT id, value FROM directory WHERE room = ? AND record = ?"
+        rows = self._db.execute(query, (room, record))
+        return [(id_, msgspec.json.decode(value)) for id_, value in rows]
 
     @property
     def restating(self) -> bool:
