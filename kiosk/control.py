@@ -25,6 +25,7 @@ import msgspec
 from drivers.enrolment import Step
 from drivers.errors import SensorError
 from kiosk import rulings
+from kiosk.clock import SystemClock
 from kiosk.consent import READER_ONLY, record_consent
 from kiosk.errors import KioskError
 from kiosk.survey import summary
@@ -211,9 +212,12 @@ class ControlServer:
             case "enrol" | "withdraw" | "revoke":
                 return Reply(said=tuple(self._for_somebody(request, connection)))
             case "review" | "resolve" | "close" | "reopen" | "override":
-                return Reply(said=tuple(ruled(self._store, request, time.time_ns())))
+                return Reply(said=tuple(ruled(self._store, request, self._now())))
             case _:
                 return self._for_the_sensor(request.do)
+
+    def _now(self) -> int:
+        return rulings.moment(self._store, SystemClock())
 
     def _for_the_sensor(self, do: Order) -> Reply:
         keeper = self._keeper
@@ -275,12 +279,10 @@ class ControlServer:
 
 def ruled(store: Store, request: Request, now: int) -> list[str]:
     """Do what staff ask for of attendance; `now` is UTC ns. Raises `RulingError`."""
-    by = rulings.staff(request.staff or "owner")
+    if request.do == "review":
+        return rulings.shown(store, request.item) if request.item else rulings.listed(store)
+    by = rulings.staff(store, request.staff or rulings.OWNER)
     match request.do:
-        case "review" if request.item:
-            return rulings.shown(store, request.item)
-        case "review":
-            return rulings.listed(store)
         case "resolve":
             return rulings.resolve(store, request.item, by)
         case "close":

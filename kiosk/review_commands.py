@@ -95,6 +95,7 @@ def _do(path: Path | None, do: str, **asked: str) -> None:
         from kiosk.control import SOCKET, Request, ask, ruled  # noqa: PLC0415
         from kiosk.glance import kiosk_runs  # noqa: PLC0415
         from kiosk.rescue import open_store  # noqa: PLC0415
+        from kiosk.rulings import moment  # noqa: PLC0415
 
         request = msgspec.convert({"do": do} | asked, Request)
         config = load(path, os.environ)
@@ -111,6 +112,6 @@ def _do(path: Path | None, do: str, **asked: str) -> None:
                 zone=site.zone,
             )
             with contextlib.closing(opened) as store:
-                said = tuple(ruled(store, request, clock.wall()))
+                said = tuple(ruled(store, request, moment(store, clock)))
     for line in said:
         click.echo(line)

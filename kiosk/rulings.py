@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kiosk.clock import HubClock
 from kiosk.errors import KioskError
 from kiosk.model import Author, Human, Kind, Rank, Status
 from kiosk.store import Draft
 from sync.merge import explain
 
 if TYPE_CHECKING:
+    from kiosk.clock import Clock
     from kiosk.model import ReviewItem, Session
     from kiosk.store import Store
 
+OWNER = "owner"  # whoever has the machine, and gives no other name
 _SHORT = 8  # characters of an id that are shown, and enough to name it by
 STATUSES = (Status.PRESENT, Status.LATE, Status.EXCUSED, Status.ABSENT)
 _ASKS = {
@@ -29,9 +32,31 @@ class RulingError(KioskError):
     """It cannot be done as asked."""
 
 
-def staff(name: str) -> Author:
-    """Whoever has this kiosk's shell, by the name they give, decides as an instructor does."""
-    return Author("staff", name, Rank.INSTRUCTOR)
+def staff(store: Store, name: str) -> Author:
+    """Who decides, by the name they give: whoever has this kiosk's shell may do as instructors do.
+
+    Whoever is on the site's list of staff decides by their rank there. Raises `RulingError` for
+    those of a lower rank or no longer on it, and for names that are not, where there is a list.
+    """
+    known = store.records("staff")
+    found = known.get(name)
+    if found is None:
+        if known and name != OWNER:
+            raise RulingError(f'nobody on the staff is called "{name}"')
+        return Author("staff", name, Rank.INSTRUCTOR)
+    if not found.get("active", True):
+        raise RulingError(f"{name} is no longer on the staff")
+    rank = found.get("rank")
+    if type(rank) is not int or rank < Rank.INSTRUCTOR:
+        raise RulingError(f"{name} takes attendance only; that is for an instructor to decide")
+    return Author("staff", name, rank)
+
+
+def moment(store: Store, clock: Clock) -> int:
+    """What time it is (UTC ns) by the hub, as far as this machine has heard of that."""
+    hub_clock = HubClock(clock)
+    hub_clock.learn(store.anchors())
+    return hub_clock.wall()
 
 
 def listed(store: Store) -> list[str]:

@@ -18,6 +18,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from kiosk import gaps, hubs, outbox, pruning, refold, review
 from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
@@ -349,6 +351,11 @@ class Store:
             found = [SESSION.decode(row[0]) for row in rows]
             self._sessions = version, found
         return list(found)
+
+    def records(self, record: str) -> dict[str, Any]:
+        """The directory's records of a kind that has no type here, such as staff, by id."""
+        rows = self._read("SELECT id, value FROM directory WHERE record = ?", (record,))
+        return {id_: msgspec.json.decode(value) for id_, value in rows}
 
     def attendance(self, session: str) -> list[Attendance]:
         """The folded rows of one session, in no order.

@@ -8,9 +8,11 @@ import pytest
 
 from kiosk import rulings
 from kiosk.attention import Attention, waiting
+from kiosk.clock import NS, Anchor
 from kiosk.control import Request, ruled
 from kiosk.model import Human, Kind, Status
 from kiosk.store import Draft
+from tests.fakes import FakeClock
 
 NOW = 50
 SESSION = {"id": "s", "title": "Yoga", "zone": "UTC", "starts": 0, "ends": 90, "roster": ["ann"]}
@@ -102,3 +104,51 @@ def test_the_number_is_told_at_the_start_and_when_it_may_have_changed(club):
             assert told.wait_for(lambda: heard[-1] == 1, 10)
     finally:
         counted.stop()
+
+
+STAFF = {
+    "tom": {"id": "tom", "name": "Tom", "rank": 1, "active": True},
+    "ines": {"id": "ines", "name": "Ines", "rank": 2, "active": True},
+    "chief": {"id": "chief", "name": "Chief", "rank": 3, "active": True},
+    "gone": {"id": "gone", "name": "Gone", "rank": 3, "active": False},
+    "odd": {"id": "odd", "rank": "high"},
+}
+
+
+@pytest.fixture
+def staffed(club):
+    for rev, (name, value) in enumerate(STAFF.items(), 1):
+        data = {"record": "staff", "id": name, "rev": rev, "value": value}
+        club.record(Draft(Kind.DIRECTORY, data=data)).result()
+    return club
+
+
+@pytest.mark.parametrize(("name", "rank"), [("ines", 2), ("chief", 3), ("owner", 2)])
+def test_whoever_is_on_the_staff_decides_by_their_own_rank(staffed, name, rank):
+    ruled(staffed, Request("override", "ann", status="excused", staff=name), NOW)
+    made = staffed.row_events("s", "ann")[-1]
+    assert (made.by.staff, made.by.rank) == (name, rank)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("tom", "tom takes attendance only"),
+        ("gone", "no longer on the staff"),
+        ("odd", "takes attendance only"),
+        ("nobody", 'nobody on the staff is called "nobody"'),
+    ],
+)
+@pytest.mark.parametrize("do", ["override", "close", "reopen", "resolve"])
+def test_whoever_may_not_decide_is_told_why_and_nothing_is_written(staffed, do, name, why):
+    before = staffed.last_kseq()
+    with pytest.raises(rulings.RulingError, match=why):
+        ruled(staffed, Request(do, "ann", status="absent", staff=name), NOW)
+    assert staffed.last_kseq() == before
+
+
+def test_the_session_that_is_on_is_told_by_the_hubs_time(club, clock):
+    past = FakeClock(wall=7, boot=clock.boot)
+    assert rulings.moment(club, past) == 7
+    club.save_anchor(Anchor(past.boot, past.ticks() - NS, 1_800_000_000 * NS, 0)).result()
+    assert rulings.moment(club, past) == 1_800_000_001 * NS
