@@ -37,6 +37,7 @@ LINGER = 60.0  # seconds that a fold outlives its last follower
 MOST_EVENTS = 200_000  # in all folds; 1.2 KiB each
 _COALESCE = 0.010  # seconds between two frames of one session, under load
 _SLICE = 250  # events folded in one go
+_FEW = 20  # that are folded at once: a millisecond, and no thread need be woken for it
 _TURN = 500  # members written to before others get the loop
 
 
@@ -124,13 +125,15 @@ class Roster:
     # -- the fold ----------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             await self._build()
             self._settled.set()
             while True:
                 await self._news.wait()
+                again = loop.time() + _COALESCE
                 await self._step()
-                await asyncio.sleep(_COALESCE)
+                await asyncio.sleep(again - loop.time())
         except sqlite3.Error as error:
             _LOG.error("the rows of %s cannot be read: %s", self.room, error)
         except Exception:  # noqa: BLE001  whatever it is, nobody may go on with rows that are not true
@@ -159,8 +162,7 @@ class Roster:
         batch = [self._waiting.popleft() for _ in range(min(_SLICE, len(self._waiting)))]
         if not self._waiting:
             self._news.clear()
-        pairs = [(one.event, one.envelope) for one in batch]
-        delta = await self._pages.work(lambda: self._altered(pairs))
+        delta = await self._fold([(one.event, one.envelope) for one in batch])
         offset = max((one.offset for one in batch if one.room == self.room), default=None)
         since = self.known.received
         told = self.known.advance(delta, offset, decode_envelope(batch[-1].envelope).received)
@@ -169,9 +171,13 @@ class Roster:
         if told:
             await self._serve(since, delta)
 
-    def _altered(self, pairs: list[tuple[bytes, bytes]]) -> Delta:
-        self._sheet.apply(pairs)
-        return self._sheet.look()
+    async def _fold(self, pairs: list[tuple[bytes, bytes]]) -> Delta:
+        apply = partial(self._sheet.apply, pairs)
+        if len(pairs) <= _FEW:
+            apply()
+        else:
+            await self._pages.work(apply)
+        return self._sheet.look() if self._sheet.plain else await self._pages.work(self._sheet.look)
 
     async def _serve(self, since: int, delta: Delta) -> None:
         known, frames, head = self.known, {}, self._head()

@@ -83,6 +83,11 @@ class Sheet:
                 self._note(entry)
             self._fold.apply(entry)
 
+    @property
+    def plain(self) -> bool:
+        """Whether a look takes no longer than the rows that it is at."""
+        return not self._whole
+
     def look(self) -> Delta:
         """What all that was taken in since the last look altered."""
         alone, session = self._fold.alone, self._session

@@ -89,11 +89,14 @@ class Goal:
 
 
 class Viewer(asyncio.Protocol):
-    """Counts towards its goal: the frames of live events, or the one that makes it live."""
+    """Counts towards its goal: its kind of live frames, or the one that makes it live."""
 
-    def __init__(self, goal: Goal, says: bytes, upgrade_: bytes, *, stalls: bool) -> None:
-        """One that `stalls` reads nothing of what it asked for."""
+    def __init__(
+        self, goal: Goal, says: bytes, upgrade_: bytes, kind: bytes, *, stalls: bool
+    ) -> None:
+        """One that `stalls` reads nothing of what it asked for; frames begin with their `kind`."""
         self._stalls = stalls
+        self._kind = kind
         self._goal = goal
         self._says = says
         self._upgrade = upgrade_
@@ -132,7 +135,7 @@ class Viewer(asyncio.Protocol):
         if data[at] == _PING:
             self.transport.write(_PONG)
         start = data.find(b"{", at, at + 12)
-        if not data.startswith(_EVENTS, start):
+        if not data.startswith(self._kind, start):
             return
         if not self.live:
             # "live" comes before the items, which may be many.
@@ -158,12 +161,13 @@ def _size(data: bytes | bytearray, at: int) -> int:
 class Crowd:
     """Viewers of one server."""
 
-    def __init__(self, address: tuple[str, int], *upgrades: bytes) -> None:
+    def __init__(self, address: tuple[str, int], *upgrades: bytes, kind: bytes = _EVENTS) -> None:
         """Each viewer in turn asks in one of these ways; without any, in none."""
         self.goal = Goal()
         self.viewers: list[Viewer] = []
         self._address = address
         self._upgrades = itertools.cycle(upgrades or (b"",))
+        self._kind = kind
 
     async def grow(self, count: int, says: bytes = b"", at_once: int = _AT_ONCE) -> float:
         """Connect until there are so many, all live; the seconds from the first to the last."""
@@ -188,7 +192,7 @@ class Crowd:
             if window:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
             await loop.sock_connect(sock, self._address)
-            viewer = Viewer(self.goal, says, next(self._upgrades), stalls=bool(window))
+            viewer = Viewer(self.goal, says, next(self._upgrades), self._kind, stalls=bool(window))
             await loop.create_connection(lambda: viewer, sock=sock)
         self.viewers.append(viewer)
 

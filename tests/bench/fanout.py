@@ -79,7 +79,7 @@ async def _fan_out(hub: Server, bare: Server) -> list[Line]:
         for viewer in floor.viewers:
             viewer.live = True
         blocks = [await _block(ours, floor, kiosk, writer) for _ in range(BLOCKS)]
-        mid, last = (_of_blocks(blocks, share) for share in (0.5, 0.99))
+        mid, last = (of_blocks(blocks, share) for share in (0.5, 0.99))
         must, extreme = (2.0, 1.2) if size == 1_000 else (None, None)
         lines += [
             Line(f"fanout_{size}_p50", mid[0], "ms", mid[1]),
@@ -96,12 +96,13 @@ async def _block(
 ) -> tuple[list[float], list[float]]:
     found: tuple[list[float], list[float]] = ([], [])
     for push in kiosk.pushes(ROUNDS):
-        found[0].append(await _published(ours, kiosk.transport, push))
-        found[1].append(await _published(floor, writer.transport, _SAMPLE))
+        found[0].append(await published(ours, kiosk.transport, push))
+        found[1].append(await published(floor, writer.transport, _SAMPLE))
     return found
 
 
-async def _published(crowd: Crowd, transport: asyncio.WriteTransport, frame: bytes) -> float:
+async def published(crowd: Crowd, transport: asyncio.WriteTransport, frame: bytes) -> float:
+    """Milliseconds from writing a frame to the last viewer's."""
     crowd.goal.set(len(crowd.viewers))
     await asyncio.sleep(_PAUSE)
     began = time.perf_counter()
@@ -109,7 +110,7 @@ async def _published(crowd: Crowd, transport: asyncio.WriteTransport, frame: byt
     return (await crowd.goal.reached() - began) * 1000
 
 
-def _of_blocks(blocks: list[tuple[list[float], list[float]]], share: float) -> tuple[float, float]:
+def of_blocks(blocks: list[tuple[list[float], list[float]]], share: float) -> tuple[float, float]:
     """The median over the blocks of a quantile in each, of both sides."""
     ours = statistics.median(_quantile(block[0], share) for block in blocks)
     floor = statistics.median(_quantile(block[1], share) for block in blocks)
@@ -160,7 +161,7 @@ async def _stalled(hub: Server, _: Server) -> list[Line]:
 
 async def _served(healthy: Crowd, kiosk: Publisher) -> list[float]:
     pushes = kiosk.pushes(PUSHES, padding=LARGE)
-    return [await _published(healthy, kiosk.transport, push) for push in pushes]
+    return [await published(healthy, kiosk.transport, push) for push in pushes]
 
 
 # -- what one costs --------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ async def test_what_the_site_says_reaches_its_sessions_too(path):
         for records in (
             [person(1, last_name="King")],
             [sitting(title="Yoga 2", late_at=START)],
-            [record("policy", "site", late_after=30)],
+            [{"record": "policy", "id": "site", "value": {"late_after": 30}}],
             [person(3, active=False)],
             [sitting(roster=["p2", "p3"])],
         ):
@@ -289,7 +289,6 @@ async def test_a_browser_keeps_fewer_digits_of_its_cursor(path):
             assert not (await reader.get(p.Rows)).snapshot
         # Which of several it means cannot be told: then it is told everything.
         await peer.push(author.body())
-        await follow(peer, View())
         async with joined(server.url, hello("reader")) as reader:
             await reader.say(view.wish())
             assert (await reader.get(p.Rows)).snapshot
@@ -519,11 +518,28 @@ async def test_neither_the_writer_nor_events_wait_for_a_slow_fold(path, monkeypa
 
             monkeypatch.setattr(server._core.pages, "work", later)
             await peer.follow(ROOM)
+            await direct(server.url, person(1, first_name="Eve"))
+            await until(lambda: held)
             await peer.push(author.body())
             assert len((await peer.get(p.Events)).items) == 1
-            assert held
             gate.set()
             await shows(reader, view, path, full=True)
+
+
+async def test_a_plain_check_in_looks_at_its_row_only_and_wakes_no_thread(path, monkeypatch):
+    author, view = Author(), View()
+    async with hub(path) as server, joined(server.url) as peer:
+        await direct(server.url, sitting(), *(person(n) for n in range(1, 4)))
+        await follow(peer, view)
+        monkeypatch.setattr("sync.hub.rows.Sheet._all", None)
+        monkeypatch.setattr(server._core.pages, "work", None)
+        await peer.push(author.body(), author.body(kind="check_out", person="p2"))
+        await peer.push(
+            author.body(kind="override", person="p1", by=STAFF, data={"status": "late"})
+        )
+        await peer.push(author.body(kind="help", room=SITE_ROOM, session=None, person=None))
+        await shows(peer, view, path, full=True)
+        assert view.rows["p1"]["status"] == "late"
 
 
 async def test_a_reader_that_lags_recovers_by_its_cursor(path, monkeypatch):
