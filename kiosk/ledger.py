@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
-from kiosk import hubs, pruning
+from kiosk import bulk, hubs, pruning
 from kiosk.adoption import adopt_place, adopt_small
 from kiosk.anchors import CAME, arrivals, rescued
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
@@ -36,13 +36,14 @@ from kiosk.model import (
     site_room,
     uuid7,
 )
+from kiosk.outbox import Outbox
 from kiosk.record_kinds import JUDGED_BY, RECORDS, record_of, understood
 from kiosk.refold import Refold
 from kiosk.stamps import INT64, Known, Row, code_of, matters, quarantine, sound, stamp_row
 from kiosk.storefile import EventTooLargeError, is_of_the_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from kiosk.devicekey import DeviceKeys
     from kiosk.records import Carried, Draft, Salvage, Settled
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _JSON = msgspec.json.Encoder(order="deterministic")
-_STAMP = "INSERT OR REPLACE INTO stamp VALUES (?, ?, ?, ?, ?)"
+_STAMP = "INSERT OR REPLACE INTO stamp"
 # Rows that newly stamped events may change: see `matters`, of which this is the set-based form.
 _TOUCHED = """
 SELECT DISTINCT e.kind, e.session, e.person FROM stamp s JOIN event e ON e.seq = s.seq
@@ -86,8 +87,14 @@ class Ledger:
         self._anchor = next((Anchor(*row) for row in anchors), None)
         self._floor = self._latest_heard()
         self.since = arrivals(connection).get(clock.boot, 0)
+        self._outbox = Outbox(connection)
         self._folding = Folding(connection)
         self.refold = Refold(connection, self._take_record)
+
+    @property
+    def unsent(self) -> int:
+        """How many events the outbox held after the last commit."""
+        return self._outbox.length
 
     def transact(self, work: Callable[[Touched], T]) -> tuple[T, Change]:
         """Run `work` and the refold of what it touched as one transaction.
@@ -104,10 +111,12 @@ class Ledger:
             self._db.execute("COMMIT")
         except BaseException:
             self._folding.rolled_back()
+            self._outbox.rolled_back()
             self.identity, self._kseq, self._head, self._anchor, self._floor, self.since = before
             self._roll_back()
             raise
         self._folding.committed()
+        self._outbox.committed()
         return result, touched.change()
 
     def _roll_back(self) -> None:
@@ -152,7 +161,7 @@ class Ledger:
             raise EventTooLargeError(f"a {event.kind} event would have {much}: nothing was written")
         self._kseq, self._head = event.kseq, event.hash
         seq = self._insert(event, body, None, touched)
-        self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+        self._outbox.add(seq)
         return event
 
     def _insert(
@@ -185,7 +194,8 @@ class Ledger:
         )
         seq = cast("int", cursor.lastrowid)
         if envelope is not None:
-            self._db.execute(_STAMP, stamp_row(seq, hubs.keep(self._db, seq, envelope)))
+            kept = hubs.keep(self._db, seq, envelope)
+            bulk.insert(self._db, _STAMP, [stamp_row(seq, kept)])
         self._note_effects(event, envelope, touched)
         return seq
 
@@ -238,7 +248,7 @@ class Ledger:
             for seq, verdict in final.items()
             if verdict.envelope is not None and seq not in before
         ]
-        self._db.executemany("INSERT INTO stamp VALUES (?, ?, ?, ?, ?)", plain)
+        bulk.insert(self._db, "INSERT INTO stamp", plain)
         touched.review |= any(row[4] is not None for row in plain)
         for kind, session, person in self._db.execute(_TOUCHED, span) if plain else ():
             touched.note(kind, session, person)
@@ -246,14 +256,7 @@ class Ledger:
         rest = {verdict.id: verdict for seq, verdict in final.items() if seq not in done}
         judged = [(event, rest[event.id]) for event in self._known(list(rest))]
         self._put_stamps([(event, v.envelope, code_of(v)) for event, v in judged], touched)
-        self._dequeue(final, span)
-
-    def _dequeue(self, seqs: Iterable[int], span: tuple[int, int]) -> None:
-        found = list(seqs)
-        if len(found) == span[1] - span[0] + 1:
-            self._db.execute("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", span)
-        else:
-            self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in found])
+        self._outbox.drop(final)
 
     def _known(self, ids: list[str]) -> list[Known]:
         rows = self._db.execute(
@@ -282,7 +285,7 @@ class Ledger:
             touched.review |= row[4] != event.quarantined
             if matters(event, row):
                 touched.note(event.kind, event.session, event.person)
-        self._db.executemany(_STAMP, rows)
+        bulk.insert(self._db, _STAMP, rows)
 
     def apply(
         self,
@@ -343,11 +346,16 @@ class Ledger:
         row = (room, offset, bytes(body))
         self._db.execute("INSERT OR IGNORE INTO undecodable VALUES (?, ?, ?)", row)
 
+    def beside(self, work: Callable[[], T]) -> T:
+        """Run `work`, which writes to tables by itself, also to the outbox."""
+        result = work()
+        self._outbox.recount()
+        return result
+
     def reoffer(self, incarnation: str, above: int) -> int:
-        return self._db.execute(
-            "INSERT OR IGNORE INTO outbox SELECT seq FROM event WHERE incarnation = ? AND kseq > ?",
-            (incarnation, above),
-        ).rowcount
+        # The present incarnation's are gapless, so it is known how many there are.
+        most = self._kseq - above if incarnation == self.identity.incarnation else None
+        return self._outbox.again(incarnation, above, most)
 
     def adopt(
         self, salvage: Salvage, notes: Callable[[int], dict[str, str]], touched: Touched
@@ -367,6 +375,7 @@ class Ledger:
             known.add(event.id)
             seq = self._insert(event, one.body, None, touched, (one.low, one.high))
             queued += adopt_place(self._db, seq, one)
+        self._outbox.recount()
         self._adopt_small(salvage)
         put = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         self._db.executemany(put, notes(queued).items())
@@ -397,7 +406,7 @@ class Ledger:
         for one in fresh.values():
             seq = self._insert(one.event, one.body, None, touched)
             self._db.execute("INSERT INTO carried VALUES (?, ?, ?)", (seq, one.key, one.signature))
-            self._db.execute("INSERT INTO outbox VALUES (?)", (seq,))
+            self._outbox.add(seq)
         return len(fresh)
 
     def prune(self, safe: pruning.Safe, before: int) -> int:

@@ -33,7 +33,7 @@ class Draft:
     ticks: int | None = None
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """An event that waits in the outbox; `seq` is its place in the queue."""
 
     seq: int
@@ -53,7 +53,7 @@ class Carried(msgspec.Struct, frozen=True):
     signature: str
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """The hub's verdict on one pushed event (a `Held`): `ok`, `dup`, `quarantined` or `retry`."""
 
     seq: int

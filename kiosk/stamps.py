@@ -35,7 +35,7 @@ class Known(NamedTuple):
 
 def fit(*numbers: int) -> bool:
     """Whether columns can hold these numbers."""
-    return all(abs(number) <= INT64 for number in numbers)
+    return min(numbers) >= -INT64 and max(numbers) <= INT64
 
 
 def sound(verdict: Settled) -> Settled:

@@ -217,11 +217,11 @@ class Store:
 
     def meet(self, hub: hubs.Hub) -> Future[None]:
         """Take this hub for the kiosk's own from now on (see `kiosk.hubs`)."""
-        return self._submit(_LOCAL, lambda _: hubs.meet(self._db, self.identity, hub))
+        return self._beside(_LOCAL, lambda: hubs.meet(self._db, self.identity, hub))
 
     def reoffer_records(self, lives: hubs.Lives) -> Future[int]:
         """Queue what the hub itself has said and a restored one may lack; how many."""
-        return self._submit(_REMOTE, lambda _: hubs.reoffer(self._db, lives))
+        return self._beside(_REMOTE, lambda: hubs.reoffer(self._db, lives))
 
     def adopt(self, salvage: Salvage, notes: Callable[[int], dict[str, str]]) -> Future[int]:
         """Unite with what a damaged database held, in one transaction; how many were queued.
@@ -307,15 +307,12 @@ class Store:
 
     def held(self) -> tuple[int, int | None]:
         """How many events are unsent, and the wall time (UTC ns) of the oldest."""
-        return outbox.held(self._reader())
+        count = self._ledger.unsent
+        return count, outbox.oldest(self._reader()) if count else None
 
     def quarantined(self) -> int:
         """How many own events the hub keeps apart for somebody to look at."""
-        query = (
-            "SELECT count(*) FROM stamp s JOIN event e ON e.seq = s.seq"
-            " WHERE s.quarantined IS NOT NULL AND e.device = ?"
-        )
-        return int(self._read(query, (self.identity.device,))[0][0])
+        return outbox.quarantined(self._reader(), self.identity.device)
 
     def cursor(self, room: str) -> tuple[str, int] | None:
         """The (epoch, offset) up to which a room has been read; None before the first page."""
@@ -429,11 +426,14 @@ class Store:
         self._thread.join()
 
     def _execute(self, *statements: tuple[str, tuple[Any, ...]]) -> Future[None]:
-        def work(_: Touched) -> None:
+        def work() -> None:
             for statement, args in statements:
                 self._db.execute(statement, args)
 
-        return self._submit(_LOCAL, work)
+        return self._beside(_LOCAL, work)
+
+    def _beside(self, rank: int, work: Callable[[], T]) -> Future[T]:
+        return self._submit(rank, lambda _: self._ledger.beside(work))
 
     def _submit(
         self,

@@ -218,7 +218,7 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", omit_defaults=True):
     hub: House | None = None
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """An accepted event with the hub's envelope."""
 
     event: msgspec.Raw
@@ -253,7 +253,7 @@ class Reset(msgspec.Struct, frozen=True, tag="reset"):
     head: Count
 
 
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one pushed event; all but `retry` mean that the hub holds it durably.
 
     `after` is in seconds. `id` is empty if the hub could not even read that. `retry` with the code
@@ -405,7 +405,7 @@ class Rows(msgspec.Struct, frozen=True, tag="rows", omit_defaults=True):
     missing: Count = 0
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """An `Item` as the hub's log holds it, both parts already encoded."""
 
     event: msgspec.Raw
@@ -426,7 +426,7 @@ class Page(msgspec.Struct, frozen=True, tag="events", omit_defaults=True):
     missing: int = 0
 
 
-class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
+class Judged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A `Verdict`, the same on the wire, with its envelope already encoded; for encoding only."""
 
     id: str

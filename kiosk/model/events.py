@@ -51,7 +51,7 @@ class Rank(IntEnum):
     ADMIN = 3
 
 
-class Author(msgspec.Struct, frozen=True, omit_defaults=True):
+class Author(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who an event is by: `door` (the person's own act), `staff`, `kiosk` or `hub`."""
 
     role: str = "door"
@@ -59,7 +59,7 @@ class Author(msgspec.Struct, frozen=True, omit_defaults=True):
     rank: Int64 = 0
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One immutable entry of the log, made on one device and never changed.
 
     `id` is identity and idempotency key, never an order. `kseq` is gapless per (device,
@@ -106,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     hash: str = ""
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the hub adds when it accepts an event; all times in UTC ns.
 
     `key` and `signature` (hex) are there for what a hub says itself: by whom, as proof for whoever
@@ -125,7 +125,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     signature: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event as the fold takes it: with its envelope, if it has one, and its interval.
 
     `low` and `high` (UTC ns) come from the envelope; before there is one, from the kiosk's clock.

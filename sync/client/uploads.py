@@ -114,12 +114,15 @@ class Uploads:
         if flight is None or len(flight.batch) != len(ack.verdicts):
             raise ProtocolError(f"an ack that fits no push: batch {ack.batch}")
         pairs = list(zip(flight.batch, ack.verdicts, strict=True))
-        if any(verdict.id not in ("", held.id) for held, verdict in pairs):
+        if any(verdict.id != held.id and verdict.id for held, verdict in pairs):
             raise ProtocolError(f"an ack in another order than its push: batch {ack.batch}")
         del self._flying[ack.batch]
-        self.forked |= any(_forks(verdict) for held, verdict in pairs if self._is_new(held))
-        self._settle([(h, v) for h, v in pairs if v.verdict != "retry"])
-        self._defer([(h, v) for h, v in pairs if v.verdict == "retry"])
+        self.forked |= any(self._is_new(held) for held, verdict in pairs if _forks(verdict))
+        later = [(held, verdict) for held, verdict in pairs if verdict.verdict == "retry"]
+        if later:
+            pairs = [(held, verdict) for held, verdict in pairs if verdict.verdict != "retry"]
+        self._settle(pairs)
+        self._defer(later)
         self._called.set()
 
     def _is_new(self, held: Held) -> bool:
@@ -194,9 +197,9 @@ class Uploads:
         if not pairs:
             return
         settled = [Settled(h.seq, h.id, v.verdict, v.code, v.envelope) for h, v in pairs]
-        for held, verdict in pairs:
-            if verdict.verdict == "quarantined":
-                _LOG.warning("the hub set event %s apart: %s", held.id, verdict.code)
+        for one in settled:
+            if one.verdict == "quarantined":
+                _LOG.warning("the hub set event %s apart: %s", one.id, one.code)
         self._keep([held for held, _ in pairs], settled)
 
     def _keep(self, batch: list[Held], settled: list[Settled]) -> None:
@@ -214,7 +217,8 @@ class Uploads:
         if error is None:
             self.set_apart += set_apart
             self._busy.difference_update(held.seq for held in batch)
-            self._alone.difference_update(held.seq for held in batch)
+            if self._alone:
+                self._alone.difference_update(held.seq for held in batch)
         else:
             _LOG.error("the hub's verdicts cannot be written, they will be asked anew: %s", error)
             # Not at once: a disk that refuses goes on to do so for a while.
@@ -237,4 +241,5 @@ def _note_of(held: Held) -> Held:
 
 
 def _forks(verdict: Verdict) -> bool:
-    return "fork" in (verdict.code, verdict.envelope.code if verdict.envelope else "")
+    stamp = verdict.envelope
+    return verdict.code == "fork" or (stamp is not None and stamp.code == "fork")

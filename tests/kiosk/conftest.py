@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from drivers.emulator import Emulator
@@ -22,6 +25,15 @@ def clock():
     return FakeClock()
 
 
+def assert_counted(store):
+    """Whatever the test did: what the store says it holds is what its database holds."""
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(sqlite3.connect(store.path)) as db,
+    ):
+        assert db.execute("SELECT count(*) FROM outbox").fetchone() == (store._ledger.unsent,)
+
+
 @pytest.fixture
 def open_store(tmp_path, clock):
     """Opens the database of this test; closes whatever is still open at its end."""
@@ -40,7 +52,10 @@ def open_store(tmp_path, clock):
 
 @pytest.fixture
 def store(open_store):
-    return open_store()
+    opened = open_store()
+    yield opened
+    opened.close()
+    assert_counted(opened)
 
 
 @pytest.fixture
