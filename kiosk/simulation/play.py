@@ -17,6 +17,8 @@ from kiosk.simulation.people import Crowd
 from kiosk.simulation.scene import Blanks, Scene
 from kiosk.simulation.trouble import Trouble
 from kiosk.simulation.verdict import Verdict, digest, judged
+from kiosk.simulation.witness import Witness
+from kiosk.tasks import spawn
 from sync.client import cursors
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from kiosk.simulation.scene import Day
 
 _HEALING = 1800.0  # seconds until everything must have settled by itself
+_CLIMBING = 1500.0  # until whoever had to step down is back on a WebSocket
 _GLANCE = 5.0
 
 
@@ -90,19 +93,24 @@ class Stage:
 async def _day(scene: Scene) -> Played:
     await scene.open()
     crowd, trouble = Crowd(scene), Trouble(scene)
+    witness = Witness(scene, crowd.told)
     crowd.come()
     trouble.plan()
+    looking = spawn(witness.look_for_ever(), "witness")
     try:
         await asyncio.sleep(scene.day.hours * 3600)
         await trouble.heal()
         late = await settled(scene)
         scene.add_kiosk()
-        late += await settled(scene)
+        late += await settled(scene) + await climbed(scene)
+        witness.look()
         verdict, log = judged(scene, crowd.told)
         verdict.lost += scene.broken
-        verdict.diverged += late
+        verdict.diverged += [*late, *witness.wrong]
+        scene.note_ways()
         made = digest(scene, log)
     finally:
+        looking.cancel()
         scene.close()
         await asyncio.sleep(120.0)  # whoever still waits for an answer gives up
     return _played(scene, verdict, len(log), made)
@@ -114,6 +122,19 @@ async def settled(scene: Scene) -> list[str]:
     while (late := _late(scene)) and scene.loop.time() < deadline:  # noqa: ASYNC110  virtual time
         await asyncio.sleep(_GLANCE)
     return late
+
+
+async def climbed(scene: Scene) -> list[str]:
+    """Wait until every line is a WebSocket again; whose is not by then."""
+    deadline = scene.loop.time() + _CLIMBING
+    while (below := _below(scene)) and scene.loop.time() < deadline:  # noqa: ASYNC110  virtual time
+        await asyncio.sleep(_GLANCE)
+    return below
+
+
+def _below(scene: Scene) -> list[str]:
+    members = (kiosk for kiosk in scene.members if not scene.has_double(kiosk))
+    return [f"{one.name} goes by {one.status.transport}" for one in members if one.client.rung]
 
 
 def _late(scene: Scene) -> list[str]:

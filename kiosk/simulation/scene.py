@@ -177,6 +177,18 @@ class Scene:
                 return id_ in self.carried and (self.habits.papers or device in self.doubles)
         return code in self.poisoned.get(id_, ())
 
+    def has_double(self, kiosk: Kiosk) -> bool:
+        """Whether two machines go by its name, which the hub lets in by turns."""
+        device = kiosk.store.identity.device
+        return sum(one.store.identity.device == device for one in self.kiosks) > 1
+
+    def note_ways(self) -> None:
+        """Count how often lines had to go another way than by WebSocket."""
+        for kiosk in self.kiosks:
+            for way in ("sse", "polling"):
+                if kiosk.ways[way]:
+                    self.count(f"went_by_{way}", kiosk.ways[way])
+
     def count(self, fault: str, times: int = 1) -> None:
         """Note that something went wrong."""
         self.faults[fault] = self.faults.get(fault, 0) + times
