@@ -78,6 +78,7 @@ _TYPES: dict[str, Any] = {
     "device": PlaceRecord,
     "merged": Merged,
 }
+RECORDS = frozenset(_TYPES)  # those that may be written
 
 
 def vet(record: str, id_: str, value: object) -> None:
