@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk import schema
+from kiosk.acceptance import ANEW, device_of, greet
 from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import NS
 from kiosk.credentials import paired, pairing_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from kiosk.clock import Clock
     from kiosk.config import Config
+    from kiosk.pairing import Pairing
 
 _OLDEST_HONEST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
@@ -145,8 +147,7 @@ def _token(config: Config) -> tuple[Finding, str]:
         return Finding("token", well=True, seen=f"from {VARIABLE}"), given
     try:
         if (pairing := pairing_of(config)) is not None:
-            seen = f"this kiosk's own, from its pairing with {pairing.url}"
-            return Finding("token", well=True, seen=seen), pairing.token
+            return _paired_token(config, pairing), pairing.token
     except PairingError as error:
         return Finding("token", well=False, seen=str(error)), ""
     file = config.hub.token_file
@@ -161,6 +162,18 @@ def _token(config: Config) -> tuple[Finding, str]:
         return Finding("token", well=False, seen=str(error)), ""
 
 
+def _paired_token(config: Config, pairing: Pairing) -> Finding:
+    try:
+        who = device_of(config.database)
+    except sqlite3.Error:
+        who = None  # which the finding about the database tells
+    if who is not None and who.id != pairing.device:
+        told = f"the pairing with {pairing.url} is another device's than the database here"
+        return Finding("token", well=False, seen=f"{told}; {ANEW}")
+    seen = f"this kiosk's own, from its pairing with {pairing.url}"
+    return Finding("token", well=True, seen=seen)
+
+
 def _hub(config: Config, token: str) -> Finding:
     if not config.hub.url and (broken := damage(config.hub_database)):
         told = f"its own {config.hub_database} is damaged: {broken}; the kiosk begins a new one"
@@ -172,14 +185,24 @@ def _hub(config: Config, token: str) -> Finding:
         return Finding("hub", well=True, seen=f"its own, which runs while the kiosk runs{killed}")
     try:
         told_us = health(url, ca=config.hub.ca)
-        if token:
-            org, site = config.organisation.id, config.site.id
-            HubClient(url, token, org, site, config.hub.ca).look()
+        taken = _taken(config, url, token) if token else ""
     except DirectoryError as error:
         return Finding("hub", well=False, seen=f"{url}: {error}")
     status, count = told_us.get("status"), told_us.get("events")
-    taken = ", takes this token" if token else ""
     return Finding("hub", status == "ok", f"{url}, {count} events, {status}{taken}")
+
+
+def _taken(config: Config, url: str, token: str) -> str:
+    """What the hub takes, as the line would show it; raises `DirectoryError` if it does not."""
+    try:
+        who = device_of(config.database)
+    except sqlite3.Error:
+        who = None  # which the finding about the database tells
+    if who is not None:
+        greet(config, url, token, who)
+        return ", takes this device and its token"
+    HubClient(url, token, config.organisation.id, config.site.id, config.hub.ca).look()
+    return ", takes this token"
 
 
 def _time(clock: Clock) -> Finding:

@@ -13,7 +13,7 @@ from kiosk.hub_common import chosen, moment, of_hub, register_of, with_db
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sync.hub.auth.register import Device, Register, Staff
@@ -45,7 +45,7 @@ def list_devices(db: Path) -> None:
 def rename_device(db: Path, device: str, name: str) -> None:
     """Give DEVICE (its name, or the beginning of its id) another NAME."""
     with one_line(), register_of(db) as register:
-        found, name = _one_of(register, device), name.strip()[:200]
+        found, name = _one_of(db, register, device), name.strip()[:200]
         register.rename(found.id, name)
     click.echo(f"{found.name} ({found.id}) is now called {name}.")
 
@@ -81,21 +81,56 @@ def _list_devices(db: Path) -> None:
 def _revoke(db: Path, device: str) -> None:
 
     with one_line(), register_of(db) as register:
-        found = _one_of(register, device)
+        found = _one_of(db, register, device)
         register.revoke(found.id, time.time_ns())
     click.echo(f"{found.name} ({found.id}) is revoked; pair it again to let it back in.")
 
 
-def _one_of(register: Register, text: str) -> Device:
-    """The device meant by its id, the beginning of its id, or its name."""
+def _one_of(db: Path, register: Register, text: str) -> Device:
+    """The device meant by its id, the beginning of its id, or its name.
+
+    Of several, the one that is not revoked.
+    """
     known = register.roll().devices
     if text in known:
         return known[text]
     found = [one for one in known.values() if one.name == text or one.id.startswith(text)]
-    if len(found) != 1:
-        many = f"{len(found)} kiosks" if found else "no kiosk"
-        raise click.ClickException(f'"{text}" is {many}; kiosk hub devices lists them')
+    found = [one for one in found if one.revoked is None] or found
+    if not found:
+        raise click.ClickException(f'"{text}" is no kiosk; kiosk hub devices lists them')
+    if len(found) > 1:
+        told = "\n".join(_told_apart(db, found))
+        raise click.ClickException(
+            f'"{text}" is {len(found)} kiosks; say which by the beginning of its id:\n{told}'
+        )
     return found[0]
+
+
+def _told_apart(db: Path, devices: Sequence[Device]) -> Iterator[str]:
+    """What tells kiosks of one name from each other: when the hub last had something of them."""
+    heard = _last_heard(db, [one.id for one in devices])
+    for one in sorted(devices, key=lambda one: one.paired):
+        last = f"last event {moment(heard[one.id])}" if one.id in heard else "no event yet"
+        yield f"  {one.id}  {one.name}  paired {moment(one.paired)}, {last}"
+
+
+def _last_heard(db: Path, devices: Sequence[str]) -> dict[str, int]:
+    """When the hub last received an event of each (UTC ns); this reads the whole log."""
+    import json  # noqa: PLC0415
+    import sqlite3  # noqa: PLC0415
+
+    from kiosk.peek import peek  # noqa: PLC0415
+
+    query = (
+        "SELECT device, max(json_extract(CAST(envelope AS TEXT), '$.received')) FROM entry"
+        " WHERE device IN (SELECT value FROM json_each(?)) GROUP BY device"
+    )
+    try:
+        with peek(db) as log:
+            rows = log.execute(query, (json.dumps(devices),)).fetchall()
+    except sqlite3.Error:
+        return {}
+    return {device: int(at) for device, at in rows if isinstance(at, int)}
 
 
 @click.command()

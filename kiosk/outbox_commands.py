@@ -74,13 +74,15 @@ def import_events(file: Path, path: Path | None, *, to_hub: bool) -> None:
 def reset(exported: Path | None, path: Path | None) -> None:
     """Begin with an empty log, as another device; refused while anything is unsent.
 
-    With --exported FILE, what is in that file (of `kiosk export unsent`) counts as saved.
+    With --exported FILE, what is in that file (of `kiosk export unsent`) counts as saved. A pairing
+    ends with it, as a hub takes another device only once that is paired: pair the kiosk anew.
     """
     with one_line():
-        from kiosk import carry  # noqa: PLC0415
+        from kiosk import carry, pairing  # noqa: PLC0415
 
         config = _config(path)
         with _store(config) as store:
+            was, device = pairing.kept(config.directory), store.identity.device
             bundle = carry.read_bundle(exported) if exported else None
             if count := carry.unsent_beyond(store, bundle):
                 raise carry.CarryError(
@@ -90,7 +92,13 @@ def reset(exported: Path | None, path: Path | None) -> None:
             # While the lock is held, so that nobody can write in between.
             for suffix in ("-wal", "-shm", ""):
                 config.database.with_name(config.database.name + suffix).unlink(missing_ok=True)
+            pairing.forget(config.directory)
     click.echo(f"{config.database} is gone; the next start begins a new one")
+    if was is not None:
+        click.echo(f"So is the pairing with {was.url}: pair this kiosk anew before it runs again.")
+        click.echo("  on the hub's machine:  kiosk hub pair")
+        click.echo(f"  here:                  kiosk pair {was.url} CODE")
+        click.echo(f"The hub still lists the former device: kiosk hub revoke {device[:13]}")
 
 
 @click.command("sign-in")

@@ -233,16 +233,21 @@ class Renewer:
     def _run(self) -> None:
         said = ""
         while not self._halted.is_set():
+            called = self._called.is_set()
             self._called.clear()
+            deaf = _SHORTEST
             try:
                 wait, said = self.renew(), ""
+                if called:
+                    # The hub renews what it goes on refusing: that is not for the token's age.
+                    deaf = min(_AGAIN, wait)
             except Exception as error:  # noqa: BLE001  whatever it is, it must be tried again
                 wait = _AGAIN
                 if str(error) != said:
                     said = str(error)
                     _LOG.warning("the token is not renewed: %s", error)
             # What calls again and again, as a line does that is refused, gets no quicker answer.
-            if not self._halted.wait(_SHORTEST):
+            if not self._halted.wait(deaf):
                 self._called.wait(wait)
 
 

@@ -87,6 +87,7 @@ class SyncClient:
         self._refreshing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failures: dict[str, str] = {}
+        self._said_down: tuple[LinkState, str] | None = None
         self._kicked = asyncio.Event()
         self._halted = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -222,7 +223,7 @@ class SyncClient:
         greeted = exchange is not None and exchange.welcomed
         proven = exchange is not None and exchange.proven
         moved = self._ladder.ended(error, greeted=greeted, proven=proven)
-        _LOG.info("the line is down (%s): %s", found.state, found.reason)
+        self._say_down(found)
         if not moved:
             return found
         if not isinstance(error, ClimbedError):
@@ -231,6 +232,12 @@ class SyncClient:
             )
             self._tell(state=LinkState.OFFLINE, reason=found.reason, transport="")
         return dataclasses.replace(found, at_once=True)
+
+    def _say_down(self, end: Ending) -> None:
+        """Once for each change: who is refused tries again and again, and is told the same."""
+        if (end.state, end.reason) != self._said_down:
+            self._said_down = end.state, end.reason
+            _LOG.info("the line is down (%s): %s", end.state, end.reason)
 
     async def _climb(self, url: str, token: str) -> None:
         """On a lower rung: look for a better one, at once when asked to try now."""
@@ -279,6 +286,7 @@ class SyncClient:
         if exchange.proven:
             self._backoff.reset()
         transport = self._ladder.transport
+        self._said_down = None
         connected = self._status.transport == transport
         self._status = replace(self._status, last_exchange=self._clock.wall())
         if not connected:

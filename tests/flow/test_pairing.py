@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import os
 import re
@@ -18,9 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kiosk import hubs
 from kiosk.clock import SystemClock
 from kiosk.config import PAIRING_FILE, Config, Organisation, SiteSection, Storage
 from kiosk.credentials import pairing_of
+from kiosk.incarnation import told_apart
 from kiosk.model import Kind, LinkState
 from kiosk.rescue import open_store
 from kiosk.store import Draft
@@ -160,3 +163,97 @@ def test_commands_beside_a_hub_that_speaks_tls_ask_it_by_its_certificates_name(
     monkeypatch.setitem(PLAIN, "WHORL_HUB_CA_FILE", str(chain))
     assert "1 people added" in command("hub", "people", "import", people, "--db", db)
     assert "Mia Moss" in command("hub", "people", "list", "--db", db)
+
+
+@pytest.fixture
+def paired_kiosk(hub, tmp_path):
+    """A hub and a kiosk that was paired with it: (the hub's database and URL, settings, Config)."""
+    db, start = hub
+    command("hub", "init", "--db", db, "--org", "club", "--site", "hall")
+    url, folder, settings = start("--db", db), tmp_path / "kiosk", tmp_path / "kiosk.toml"
+    settings.write_text(
+        f'[organisation]\nid = "club"\n[site]\nid = "hall"\n[storage]\ndirectory = "{folder}"\n'
+        '[kiosk]\nname = "Front"\n'
+    )
+    pair_anew(db, url, settings)
+    config = Config(Organisation("club"), SiteSection("hall"), storage=Storage(str(folder)))
+    return db, url, settings, config
+
+
+def pair_anew(db, url, settings):
+    code = re.search(r"Code: (\S+)", command("hub", "pair", "--db", db))[1]
+    command("pair", url, code, "--config", settings)
+
+
+def parts(said):
+    """The doctor's lines by what they are about."""
+    return {
+        line.split()[1]: line for line in said.splitlines() if line[:4] in ("ok  ", "FAIL", "mind")
+    }
+
+
+def test_a_reset_ends_the_pairing_and_the_doctor_sees_what_the_hub_refuses(paired_kiosk):
+    db, url, settings, config = paired_kiosk
+    before = (config.directory / PAIRING_FILE).read_bytes()
+    assert (
+        "takes this device and its token" in parts(command("doctor", "--config", settings))["hub"]
+    )
+    former = pairing_of(config).device
+    said = command("reset", "--yes", "--config", settings)
+    assert f"the pairing with {url}: pair this kiosk anew" in said
+    assert f"kiosk hub revoke {former[:13]}" in said
+    assert pairing_of(config) is None
+    # As it was before: a pairing that outlives its device.
+    (config.directory / PAIRING_FILE).write_bytes(before)
+    (config.directory / PAIRING_FILE).chmod(0o600)
+    opened = open_store(config.database, org="club", site="hall", clock=SystemClock(), zone="UTC")
+    device = opened.identity.device
+    opened.close()
+    told = parts(command("doctor", "--config", settings, code=1))
+    assert told["token"].startswith("FAIL")
+    assert "another device's than the database here; pair this kiosk anew" in told["token"]
+    assert told["hub"].startswith("FAIL")
+    assert f"refuses this kiosk (401): this token is not for device {device}" in told["hub"]
+    pair_anew(db, url, settings)
+    assert parts(command("doctor", "--config", settings))["hub"].startswith("ok")
+    # Two of one name: which is which, and the one that is left once the other is revoked.
+    store = open_store(config.database, org="club", site="hall", clock=SystemClock(), zone="UTC")
+    line = SyncClient(
+        store, url, pairing_of(config).token, SystemClock(), "hall", "Front", lambda _: None
+    )
+    try:
+        line.start()
+        store.record(Draft(Kind.CHECK_IN, "s1", "ann")).result(10)
+        wait_for(lambda: store.held()[0] == 0, "the hub's receipt")
+    finally:
+        line.stop()
+        store.close()
+    ambiguous = command("hub", "revoke", "Front", "--db", db, code=1)
+    assert '"Front" is 2 kiosks' in ambiguous
+    (old,) = (line for line in ambiguous.splitlines() if former in line)
+    (new,) = (line for line in ambiguous.splitlines() if device in line)
+    assert old.endswith("no event yet")
+    assert re.search(r"last event 20\d\d-", new)
+    command("hub", "revoke", former[:13], "--db", db)
+    assert device in command("hub", "revoke", "Front", "--db", db)
+    refused = parts(command("doctor", "--config", settings, code=1))["hub"]
+    assert "(403): this device has been revoked; pair this kiosk anew" in refused
+
+
+def test_the_doctor_greets_with_this_kiosks_key_and_sees_another_hub(paired_kiosk):
+    _, _, settings, config = paired_kiosk
+    command("doctor", "--config", settings)
+    key = config.database.with_name("device.key")
+    good = key.read_text()
+    head, lines = good.splitlines()[0], good.splitlines()[1:]
+    forged = [f"{line.split()[0]} {base64.b64encode(bytes(32)).decode()}" for line in lines]
+    key.write_text("\n".join([head, *forged]) + "\n")
+    told = parts(command("doctor", "--config", settings, code=1))["hub"]
+    assert "another key is known of this device" in told
+    key.write_text(good)
+    store = open_store(config.database, org="club", site="hall", clock=SystemClock(), zone="UTC")
+    token = pairing_of(config).token
+    store.set_note(hubs.NOTE, f"{'ab' * 32}\n{told_apart(token)}").result()
+    store.close()
+    told = parts(command("doctor", "--config", settings, code=1))["hub"]
+    assert hubs.OTHER in told

@@ -143,6 +143,28 @@ async def test_the_thread_renews_at_once_and_when_the_hub_refuses(tmp_path, monk
     assert not caplog.records
 
 
+async def test_what_is_refused_for_another_reason_than_its_age_is_not_renewed_for_ever(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pairing, "_SHORTEST", 0.01)
+    async with stage(tmp_path) as hub:
+        first = await off_loop(pairing.pair, hub.url, hub.code(), applicant())
+        news = threading.Semaphore(0)
+
+        def refused_again():  # as a line is that the new token does not help
+            news.release()
+            renewer.refused()
+
+        renewer = Renewer(tmp_path, first, sign, refused_again)
+        renewer.start()
+        try:
+            assert await off_loop(news.acquire, timeout=10)
+            assert await off_loop(news.acquire, timeout=10)
+            assert not await off_loop(news.acquire, timeout=0.5)
+        finally:
+            await off_loop(renewer.stop)
+
+
 def test_a_hub_that_is_away_is_told_once_and_tried_again(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(pairing, "_SHORTEST", 0.01)
     monkeypatch.setattr(pairing, "_AGAIN", 0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from itertools import pairwise
@@ -49,6 +50,25 @@ async def test_a_wrong_token_asks_for_sign_in_and_keeps_the_queue(path, tmp_path
             assert one.status.held == 3
             assert one.status.retry_at is not None
             assert LinkState.ONLINE not in one.states
+
+
+async def test_the_same_refusal_is_logged_once_for_each_change(path, tmp_path, caplog):
+    def told():
+        lines = [record.getMessage() for record in caplog.records]
+        return [line.split("(")[1].split(")")[0] for line in lines if "line is down" in line]
+
+    with caplog.at_level(logging.INFO, "sync.client.line"):
+        async with hub(path) as server:
+            where, wrong = [server.url], "no-token-of-this-hub"
+            with kiosk(tmp_path / "k.db", lambda: where[0], token=wrong) as one:
+                await one.reaches(LinkState.SIGN_IN)
+                await until(lambda: one.status.attempt >= 4)
+                assert told() == ["sign_in"]
+                where[0] = "http://127.0.0.1:1"
+                await one.reaches(LinkState.OFFLINE)
+                tries = one.status.attempt
+                await until(lambda: one.status.attempt >= tries + 3)
+    assert told() == ["sign_in", "offline"]
 
 
 async def test_another_version_needs_attention_and_keeps_the_queue(path, tmp_path, monkeypatch):
