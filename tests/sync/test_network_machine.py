@@ -1,5 +1,6 @@
 """Hypothesis plays the network: people, staff and faults in any order, then all must agree.
 
+So must a screen that is given rows in place of events, whose line is cut and loses messages, too.
 What must hold is in `kiosk.simulation.verdict`; a failing run shrinks to the few steps that matter.
 """
 
@@ -25,13 +26,14 @@ from kiosk.simulation.scene import Blanks, Day, Scene
 from kiosk.simulation.trouble import Trouble
 from kiosk.simulation.verdict import judged
 from kiosk.store import Draft
+from tests.sync.watching import Screen
 
 KIOSKS, PEOPLE = st.integers(0, 1), st.integers(0, 2)
 STAFF = st.sampled_from([Author("staff", "ana", 2), Author("staff", "ben", 2)])
 
 
 class Network(RuleBasedStateMachine):
-    """A hub and two kiosks, on virtual time."""
+    """A hub, two kiosks and a screen, on virtual time."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +51,11 @@ class Network(RuleBasedStateMachine):
         self.scene = Scene(day, self.folder, self.loop, Blanks.made(self.folder))
         self.crowd, self.trouble = Crowd(self.scene), Trouble(self.scene)
         self._run(self.scene.open())
+        self.screen = self._run(self._switched_on())
         self.wait(1.0)
+
+    async def _switched_on(self):
+        return Screen(self.scene)
 
     def _run(self, work):
         return self.loop.run_until_complete(work)
@@ -77,6 +83,12 @@ class Network(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["line_cut", "line_stalled", "line_down"]))
     def spoil_a_line(self, name):
         self._strike(name)
+
+    @rule(lose=st.booleans(), messages=st.integers(0, 2))
+    def spoil_the_screens_line(self, lose, messages):
+        self.screen.losing = messages
+        if not messages:
+            self.screen.cut(lose=lose)
 
     @rule(name=st.sampled_from(["kiosk_killed", "kiosk_power", "hub_killed", "hub_power"]))
     def kill(self, name):
@@ -125,10 +137,13 @@ class Network(RuleBasedStateMachine):
         try:
             self._run(self.trouble.heal())
             assert self._run(settled(self.scene)) == []
+            shown, meant = self._run(self.screen.settled())
+            assert shown == meant
             verdict, _ = judged(self.scene, self.crowd.told)
             assert verdict.good, (verdict.lost, verdict.doubled, verdict.diverged)
             assert self.scene.broken == []
         finally:
+            self._run(self.screen.off())
             self.scene.close()
             self._run(asyncio.sleep(120))
 
@@ -154,5 +169,21 @@ def test_the_machine_itself_can_be_played_by_hand(how):
         network.wait(300.0)
         network.what_was_announced_is_held()
         assert len(network.crowd.told.events) == 1
+    finally:
+        network.teardown()
+
+
+def test_a_message_of_rows_that_nobody_heard_of_is_found_out():
+    network = Network()
+    try:
+        network.begin(seed=5)
+        network.wait(5.0)
+        network.spoil_the_screens_line(lose=False, messages=1)
+        network.scan(0, 1, Kind.CHECK_IN)
+        network.wait(60.0)
+        assert network.screen.losing == 0
+        assert network.screen.found_out
+        assert network.screen.view.rows["p1"]["presence"] == "inside"
+        assert network.screen.view.snapshots == 1
     finally:
         network.teardown()
