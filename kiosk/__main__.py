@@ -8,17 +8,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from kiosk import log
-from kiosk.clock import SystemClock
-from kiosk.config import Config, dirs, load, make_folder
-from kiosk.hub_commands import hub
-from kiosk.outbox_commands import export, import_events, reset, sign_in
-from kiosk.pair_command import pair, unpair
-from kiosk.review_commands import override, review, session
-from kiosk.terminal import CONFIG, LazyGroup, one_line
+from kiosk.terminal import CONFIG, LazyCommand, one_line
+
+if TYPE_CHECKING:
+    from kiosk.config import Config
 
 # Everything else is imported where it is used: a command pays for what it needs only.
 
@@ -54,6 +51,7 @@ def run(path: Path | None, *, verbose: bool) -> None:
             click.echo(_NO_DISPLAY, err=True)
         with one_line():
             from kiosk.app import run_kiosk  # noqa: PLC0415
+            from kiosk.clock import SystemClock  # noqa: PLC0415
 
             run_kiosk(config, SystemClock(), shown=gc.enable)
     finally:
@@ -78,6 +76,9 @@ def demo(*, headless: bool, seconds: float, people: int, seed: int, out: Path | 
     Without a display, or with --headless, a scripted morning is played and checked; its last line
     is a JSON object, and the exit code is 0 only if nothing was lost or doubled.
     """
+    from kiosk import log  # noqa: PLC0415
+    from kiosk.config import dirs, make_folder  # noqa: PLC0415
+
     out = (out or Path(dirs().user_state_dir) / "demo").absolute()
     headless = _headless(force=headless)
     with one_line():
@@ -109,15 +110,51 @@ def emulator(context: click.Context) -> None:
     sys.exit(emulate(context.args, prog="kiosk emulator"))
 
 
-main.add_command(LazyGroup("consent", "kiosk.consent_commands", "Consent to kept fingerprints."))
-main.add_command(hub)
-for _command in (export, import_events, reset, sign_in, review, session, override):
+for _command in (
+    LazyCommand("consent", "kiosk.consent_commands", "Consent to the keeping of fingerprints."),
+    LazyCommand("export", "kiosk.outbox_commands", "Write what this kiosk holds into a file."),
+    LazyCommand("hub", "kiosk.hub_commands", "The hub that kiosks agree through."),
+    LazyCommand(
+        "import",
+        "kiosk.outbox_commands",
+        "Import the events in FILE, made by `kiosk export unsent` on another kiosk.",
+        "import_events",
+    ),
+    LazyCommand(
+        "override",
+        "kiosk.review_commands",
+        "Decide PERSON's status (an id), whatever the readers saw.",
+    ),
+    LazyCommand(
+        "pair",
+        "kiosk.pair_command",
+        "Let this kiosk into the hub at URL with the CODE that `kiosk hub pair` printed there.",
+    ),
+    LazyCommand(
+        "reset",
+        "kiosk.outbox_commands",
+        "Begin with an empty log, as another device; refused while anything is unsent.",
+    ),
+    LazyCommand(
+        "review", "kiosk.review_commands", "What only staff can settle; the kiosk may run or not."
+    ),
+    LazyCommand(
+        "sensor", "kiosk.sensor_commands", "The fingerprint reader and the templates in it."
+    ),
+    LazyCommand("session", "kiosk.review_commands", "Close and reopen a session."),
+    LazyCommand(
+        "sign-in",
+        "kiosk.outbox_commands",
+        "Go on with the present token after this disk, or the hub, has come to another machine.",
+        "sign_in",
+    ),
+    LazyCommand(
+        "unpair",
+        "kiosk.pair_command",
+        "Give the pairing up: the kiosk then uses its own hub, or that of its settings.",
+    ),
+):
     main.add_command(_command)
-main.add_command(pair)
-main.add_command(unpair)
-main.add_command(
-    LazyGroup("sensor", "kiosk.sensor_commands", "The fingerprint reader and its templates.")
-)
 
 
 @main.group()
@@ -201,6 +238,9 @@ def enrol(person: str, path: Path | None, guardian: str) -> None:
 @CONFIG
 def doctor(path: Path | None) -> None:
     """Check every part; exit code 1 if one fails."""
+    from kiosk.clock import SystemClock  # noqa: PLC0415
+    from kiosk.config import load  # noqa: PLC0415
+
     with one_line():
         config = load(path, os.environ)
     from kiosk.doctor import examine  # noqa: PLC0415
@@ -214,6 +254,9 @@ def doctor(path: Path | None) -> None:
 
 def _prepared(path: Path | None, *, verbose: bool = False) -> Config:
     """The settings, with their folder made and the log begun in it."""
+    from kiosk import log  # noqa: PLC0415
+    from kiosk.config import load, make_folder  # noqa: PLC0415
+
     with one_line():
         config = load(path, os.environ)
         make_folder(config.directory)

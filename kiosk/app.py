@@ -90,11 +90,11 @@ class App:
         self._brought: frozenset[str] | None = None
         self._fallback: asyncio.TimerHandle | None = None
 
-    def show(self) -> None:
+    def show(self) -> Shell:
         """Open the window on what is known."""
         self.desk.load(notices=int(rescue_note(self.store) is not None))
         screen = self.config.screen
-        self.shell = Shell(
+        self.shell = shell = Shell(
             self.desk,
             size=self.config.size,
             scheme=screen.scheme,
@@ -103,13 +103,13 @@ class App:
             reduced_motion=screen.reduced_motion,
             badge=self.config.badge.enabled,
         )
+        return shell
 
     def start(self) -> None:
         """Go live: after the first frame its own hub, what is plugged in, and the line."""
         import asyncio  # noqa: PLC0415
 
-        if self.shell is None:
-            self.show()
+        shell = self.shell or self.show()
         self._loop = loop = asyncio.get_running_loop()
         self.desk.start(loop)
         if not self.config.hub.url:
@@ -119,8 +119,7 @@ class App:
             self.store.set_note(PAIRING, "")
             self.hub = HubChild(self.config.hub_database, self.token, self._hub_moved)
         self._fallback = loop.call_later(_FRAME_WAIT, self._start_rest)
-        if self.shell is not None:
-            self.shell.when_shown(lambda: loop.call_soon(self._start_rest))
+        shell.when_shown(lambda: loop.call_soon(self._start_rest))
 
     def stop(self) -> None:
         """The reverse; the store closes last, so that whatever was greeted is on disk."""
@@ -280,17 +279,18 @@ def run_kiosk(config: Config, clock: Clock, shown: Callable[[], object] = lambda
     with _held_back():
         app = App(config, clock)
         try:
-            app.show()
-            if app.shell is not None and app.shell.await_frame(_FRAME_WAIT):
-                shown()
-                run_on_qt(_live(app))
+            shell = app.show()
+            shell.await_frame(_FRAME_WAIT)
+            shown()
+            run_on_qt(_live(app, shell))
         finally:
             app.stop()
 
 
-async def _live(app: App) -> None:
+async def _live(app: App, shell: Shell) -> None:
     app.start()
-    await until_told()
+    if shell.window.isVisible():  # else it was closed before there was anybody to hear of it
+        await until_told()
 
 
 def run_on_qt(main: Coroutine[Any, Any, T]) -> T:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,22 +54,28 @@ def _for_people(error: Exception) -> str | None:
     return None
 
 
-class LazyGroup(click.Group):
-    """A group of commands that is imported when one of them is asked for."""
+class LazyCommand(click.Command):
+    """A command, or a group of them, whose module is imported when it is asked for."""
 
-    def __init__(self, name: str, module: str, help_: str) -> None:
-        """`module` must have a click group called `name`."""
+    def __init__(self, name: str, module: str, help_: str, attribute: str = "") -> None:
+        """`module` must hold it by its name, or as `attribute`; `help_` is its first sentence."""
         super().__init__(name, help=help_)
         self._module = module
+        self._attribute = attribute or name
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return self._group().list_commands(ctx)
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401  as click has it
+    ) -> click.Context:
+        """The context of what it stands for, which click then invokes."""
+        return self.loaded().make_context(info_name, args, parent, **extra)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return self._group().get_command(ctx, cmd_name)
-
-    def _group(self) -> click.Group:
-        found = getattr(importlib.import_module(self._module), str(self.name))
-        if not isinstance(found, click.Group):
-            raise TypeError(f"{self._module}.{self.name} is no group of commands")
+    def loaded(self) -> click.Command:
+        """What it stands for."""
+        found = getattr(importlib.import_module(self._module), self._attribute)
+        if not isinstance(found, click.Command):
+            raise TypeError(f"{self._module}.{self._attribute} is no command")
         return found

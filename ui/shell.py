@@ -134,17 +134,16 @@ class Shell:
         else:
             self._on_shown.append(call)
 
-    def await_frame(self, seconds: float) -> bool:
+    def await_frame(self, seconds: float) -> None:
         """Run Qt's own loop until the first frame is on the screen, or that time is over.
 
-        Nobody's touch is heard meanwhile. False if there is no window any more.
+        Nobody's touch is heard meanwhile.
         """
         waiting = QEventLoop()
         self.when_shown(waiting.quit)
         QTimer.singleShot(round(seconds * 1000), waiting, waiting.quit)
         if not self.shown:
             waiting.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
-        return self.window.isVisible()
 
     def warm(self) -> None:
         """Make ready what the first frame does not need; comes by itself right after it."""
