@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _MINUTES = click.IntRange(1, 24 * 60)
 _MOST_NAMES = 10
+_MOVED = (
+    "{key} was {before} and is {value} now: codes, people and staff are for {value} from here on,"
+    " and kiosks of {before} keep what they have"
+)
 
 
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
@@ -160,7 +164,10 @@ def init(above: Path | None, *, db: Path | None, org: str, site: str, url: str) 
         with register_of(db) as register:
             for key, value in (("org", org), ("site", site), ("url", url.rstrip("/"))):
                 if value:
+                    before = register.setting(key)
                     register.set(key, value)
+                    if key != "url" and before not in ("", value):
+                        click.echo(_MOVED.format(key=key, before=before, value=value), err=True)
     click.echo(f"The hub is at {db}; its own token is in {token_path(db)}, keep it to yourself.")
     click.echo(f"Run it:       kiosk hub serve --db {db}")
     click.echo(f"Pair a kiosk: kiosk hub pair --db {db}")
@@ -186,6 +193,9 @@ def pair(
 ) -> None:
     """Print a one-time code to type on a kiosk: kiosk pair URL CODE."""
     db = chosen(above, db)
+    if not db.exists():
+        # A code of a hub that nobody runs would be typed at a door in vain.
+        raise click.ClickException(f"there is no hub at {db}; kiosk hub init makes one")
     with one_line(), register_of(db) as register:
         from sync.hub.auth.register import Ticket  # noqa: PLC0415
 

@@ -92,8 +92,12 @@ def moment(wall: int) -> str:
 
 
 def local(wall: int, zone: str) -> str:
-    """UTC ns in a zone, for people."""
-    return dt.datetime.fromtimestamp(wall / _NS, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+    """UTC ns in a zone, for people; in UTC, and said so, where that zone is not known here."""
+    from kiosk.config import is_zone  # noqa: PLC0415
+
+    known = is_zone(zone)
+    when = dt.datetime.fromtimestamp(wall / _NS, ZoneInfo(zone) if known else dt.UTC)
+    return when.strftime("%Y-%m-%d %H:%M" if known else "%Y-%m-%d %H:%M UTC")
 
 
 def utc(when: dt.datetime, zone: str) -> int:

@@ -71,13 +71,14 @@ async def body(request: web.Request, most: int) -> bytes:
 
 
 def who(request: web.Request, sites: Collection[tuple[str, str]]) -> Who:
-    """Whom the query speaks for; a hub of a single site knows which is meant."""
+    """Whom the query speaks for; a token of one site, or a hub of one, tells which is meant."""
     query = request.query
     org, site = query.get("org", ""), query.get("site", "")
     if not (org and site):
-        if len(sites) != 1:
+        own = request[GRANT].only_site
+        if own is None and len(sites) != 1:
             raise BadRequestError(f"say which site: {request.path}?org=...&site=...")
-        org, site = next(iter(sites))
+        org, site = own or next(iter(sites))
     names = (org, site, query.get("device", ""), query.get("incarnation", ""))
     if any(len(name) > _LONGEST_NAME for name in names):
         raise BadRequestError("a name is too long")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kiosk.model import Event
 from sync.hub.routes import Refusal
 from sync.protocol import VERSION
 
@@ -24,9 +25,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     routes = list(routes)
     types = [t for route in routes for t in _types(route)]
     schemas, components = msgspec.json.schema_components(
-        [*types, Refusal], ref_template="#/components/schemas/{name}"
+        [*types, Refusal, Event], ref_template="#/components/schemas/{name}"
     )
-    known = dict(zip([repr(t) for t in (*types, Refusal)], schemas, strict=True))
+    # The messages leave an event the bytes that its author hashed: say what is in them.
+    components["Push"]["properties"]["events"]["items"] = schemas[-1]
+    components["Item"]["properties"]["event"] = schemas[-1]
+    known = dict(zip([repr(t) for t in (*types, Refusal, Event)], schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
+import sqlite3
 import stat
 
 import pytest
@@ -51,6 +53,21 @@ def test_init_makes_files_for_their_owner_only_and_harms_nothing_the_second_time
     told(db, "init")
     assert [file.read_bytes() for file in files[:2]] == before
     assert before[1].decode().strip() not in said
+
+
+def test_another_organisation_is_not_taken_without_a_word(db):
+    initialised(db)
+    said = told(db, "init", "--org", "other", "--url", "http://10.0.0.1:8765")
+    assert f"org was {ORG} and is other now" in said
+    assert "url" not in said
+    assert "was" not in told(db, "init", "--org", "other")
+
+
+def test_no_code_is_given_out_where_there_is_no_hub(db):
+    initialised(db)
+    typo = db.with_name("hbu.db")
+    assert f"no hub at {typo}" in told(typo, "pair", code=1)
+    assert {file.name for file in db.parent.iterdir() if "hbu" in file.name} == set()
 
 
 def test_without_a_command_a_database_must_be_named(db):
@@ -187,6 +204,10 @@ def test_people_and_sessions_reach_a_hub_that_does_not_run(db, tmp_path):
     backwards = ("--start", "2026-03-29T03:30", "--end", "2026-03-29T00:30", "--zone", "UTC")
     assert "--end" in told(db, "sessions", "add", "Night", *backwards, code=2)
     assert "no such zone" in told(db, "sessions", "add", "N", *times, "--zone", "Mars", code=2)
+    with contextlib.closing(sqlite3.connect(db)) as log, log:
+        # As an earlier version, or another machine's list of zones, may have let in.
+        log.execute("UPDATE directory SET value = replace(value, 'Europe/London', 'Mars/Base')")
+    assert "2026-03-29 00:30 UTC  Night" in told(db, "sessions", "list")
 
 
 async def test_staff_vouch_for_the_time_of_a_hub_that_no_server_tells_it(db, monkeypatch):

@@ -388,6 +388,10 @@ async def test_the_openapi_document_is_what_the_router_does(path):
             if route.method != "HEAD"
         }
         assert described == routed
+        schemas = document["components"]["schemas"]
+        event = {"$ref": "#/components/schemas/Event"}
+        assert schemas["Push"]["properties"]["events"]["items"] == event
+        assert {"kseq", "prev", "hash"} <= schemas["Event"]["properties"].keys()
         text = json.dumps(document)
         for name in re.findall(r'"#/components/schemas/([^"]+)"', text):
             assert name in document["components"]["schemas"]

@@ -48,6 +48,13 @@ class Grant:
         """Whether nothing of this hub is another's."""
         return self.org == EVERYWHERE
 
+    @property
+    def only_site(self) -> tuple[str, str] | None:
+        """Organisation and site, if it is for one alone."""
+        if self.everywhere or len(self.sites) != 1 or EVERYWHERE in self.sites:
+            return None
+        return self.org, self.sites[0]
+
     def speaks_for(self, org: str, site: str, device: str) -> bool:
         """Whether the bearer may act as this device of this site; "" as one that only reads."""
         return self.covers(org, site) and (not device or self.device in ("", device))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jwt
 import pytest
 
 from kiosk.clock import NS
 from kiosk.model import Rank, session_room, site_room
-from sync.hub.auth.grants import OWNER, Grant, Role
+from sync.hub.auth.grants import EVERYWHERE, OWNER, Grant, Role
 from sync.hub.auth.keys import hub_keys
 from sync.hub.auth.passes import DEVICE_LIFE, STAFF_LIFE, Passes
 from tests.sync.rig import TestClock
@@ -125,3 +127,11 @@ def test_what_each_role_may_do():
     ]
     assert not chief.may_direct("acme", "south")
     assert not chief.may_direct("evil", "north")
+
+
+def test_only_a_token_of_one_site_tells_by_itself_which_is_meant():
+    one = Grant(Role.DEVICE, "k", "k", "acme", ("north",))
+    assert one.only_site == ("acme", "north")
+    assert replace(one, sites=("north", "south")).only_site is None
+    assert replace(one, sites=(EVERYWHERE,)).only_site is None
+    assert OWNER.only_site is None
