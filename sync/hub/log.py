@@ -204,12 +204,12 @@ class Log:
         """
         made = 0
         least = self._meta.get("floor", 0) + 1
-        for record, id_, value in records:
+        for record, id_, said in records:
             found = self._db.execute(
                 "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
                 (room, record, id_),
             ).fetchone()
-            value = house.united(record, found[1] if found else b"", value)
+            value = house.united(record, found[1] if found else b"", said)
             anew = record in REGISTERED and self.restating
             if found and found[1] == CANONICAL.encode(value) and not anew:
                 continue
