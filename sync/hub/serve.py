@@ -8,6 +8,7 @@ import gc
 import os
 import resource
 import signal
+import sqlite3
 import ssl
 import sys
 from typing import TYPE_CHECKING
@@ -62,9 +63,16 @@ def serve(  # noqa: PLR0913  all but the first four are named
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(hub, url_path(db), child=child))
     except HubError as error:
-        print(f"kiosk hub: {error}", file=sys.stderr, flush=True)  # noqa: T201  the command's own word
-        return 1
+        return _given_up(str(error))
+    except sqlite3.Error as error:
+        # The file is a database, but not all in it can be read: a card that decays.
+        return _given_up(f"{db} is damaged ({error}); bring back a backup: kiosk hub restore")
     return 0
+
+
+def _given_up(why: str) -> int:
+    print(f"kiosk hub: {why}", file=sys.stderr, flush=True)  # noqa: T201  the command's own word
+    return 1
 
 
 async def _run(hub: Hub, note: Path, *, child: bool) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sync.hub.errors import LogError
+from sync.hub.serve import serve
 from sync.hub.tables import SCHEMA, opened
-from tests.sync.rig import Author, hub, joined
+from tests.sync.rig import TOKEN, Author, hub, joined
 
 FIRST = Path(__file__).parents[1] / "schemas" / "hub" / "1.db"
 
@@ -54,3 +55,15 @@ async def test_who_came_when_is_for_the_hubs_user_only_also_in_files_of_earlier_
             files = [f for f in tmp_path.iterdir() if f.name in (db.name, db.name + "-wal")]
             assert len(files) == 2
             assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o600}
+
+
+@pytest.mark.parametrize("key", ["epoch", "incarnation", "received", "confirmed", "stable"])
+def test_a_hub_whose_words_have_rotted_says_so_in_one_line(tmp_path, capsys, key):
+    db = tmp_path / "hub.db"
+    with contextlib.closing(opened(db)) as log:
+        log.execute("UPDATE meta SET value = CAST(x'fffe' AS TEXT) WHERE key = ?", (key,))
+    assert serve(db, "127.0.0.1", 0, TOKEN, child=True, insecure_lan=False) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{db} is damaged" in said
+    assert "restore" in said
