@@ -18,6 +18,8 @@ DRIFT_PER_NS = 1e-4
 
 # 2025-01-01 UTC, before this program was written: nothing that it recorded is older.
 EARLIEST = 1_735_689_600 * NS
+# 2125-01-01 UTC: the end of an interval that has none.
+LATEST = 4_891_363_200 * NS
 
 _STA_UNSYNC = 0x0040  # adjtimex(2): the kernel does not believe its clock
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -145,6 +147,14 @@ def bounds(
             slack = anchor.round_trip // 2 + int(abs(age) * DRIFT_PER_NS)
             high = min(high, began + slack)
     return min(low, high), high
+
+
+def unheard(boot: str, ticks: int, floor: int, since: int = 0) -> tuple[int, int]:
+    """The interval of an event that is known to be later than something, and nothing else.
+
+    So it is with a clock that nobody keeps, before any hub was heard; arguments as of `bounds`.
+    """
+    return bounds(boot, ticks, floor, (), LATEST, since)
 
 
 def effective(

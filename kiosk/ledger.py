@@ -18,7 +18,7 @@ import msgspec
 from kiosk import bulk, hubs, pruning
 from kiosk.adoption import adopt_place, adopt_small
 from kiosk.anchors import CAME, arrivals, rescued
-from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective
+from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective, unheard
 from kiosk.folding import Folding, Touched
 from kiosk.incarnation import begun
 from kiosk.model import (
@@ -172,9 +172,7 @@ class Ledger:
         touched: Touched,
         interval: tuple[int, int] | None = None,
     ) -> int:
-        # The best guess until the hub has stamped it: many machines wake up in the past.
-        wall = event.wall if event.synced else max(event.wall, event.floor)
-        low, high = interval or effective(wall, event.boot, event.ticks, self._anchor)
+        low, high = interval or self._guessed(event)
         cursor = self._db.execute(
             "INSERT INTO event (id, device, incarnation, kseq, kind, session, person, wall, low,"
             " high, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -198,6 +196,13 @@ class Ledger:
             bulk.insert(self._db, _STAMP, [stamp_row(seq, kept)])
         self._note_effects(event, envelope, touched)
         return seq
+
+    def _guessed(self, event: Event) -> tuple[int, int]:
+        """When it happened, until the hub says better: many machines wake up in the past."""
+        anchor = self._anchor
+        if event.synced or (anchor is not None and anchor.boot == event.boot):
+            return effective(event.wall, event.boot, event.ticks, anchor)
+        return unheard(event.boot, event.ticks, event.floor, event.since)
 
     def _note_effects(self, event: Event, envelope: Envelope | None, touched: Touched) -> None:
         touched.note(event.kind, event.session, event.person)

@@ -46,6 +46,7 @@ _CHIPS = {
     Status.ABSENT: "cross",
 }
 _NOTHING = "–"
+_VAGUE = 3600 * 1_000_000_000  # ns; what is no surer than that is no time of day
 
 _Index = QModelIndex | QPersistentModelIndex
 _Key = tuple[int, int, str, str]
@@ -200,7 +201,7 @@ class RosterModel(QAbstractListModel):
         return value
 
     def _time(self, row: Attendance) -> str:
-        if row.arrival is None:
+        if row.arrival is None or row.arrival[1] - row.arrival[0] > _VAGUE:
             return _NOTHING
         zone = self._session.zone if self._session else None
         return hours.clock(sum(row.arrival) // 2, zone)

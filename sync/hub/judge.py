@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective
+from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective, unheard
 from kiosk.model import MAX_EVENT, Event, decode_event, event_hash
 from sync.signing import signed_by
 from sync.withheld import is_withheld
@@ -177,8 +177,9 @@ def interval(
 
     Without one: by a wall clock that the kernel called synchronised, as far as that can be; else
     between what is known before and after that boot. If the hub's own time is not `trusted`, there
-    is nothing to hold the wall clock against. `carrier` is the device that sent event and anchors:
-    what is known of its boots tells nothing of another's.
+    is nothing to hold such a clock against, and nothing that ends the interval for any other.
+    `carrier` is the device that sent event and anchors: what is known of its boots tells nothing of
+    another's.
     """
     mine = [anchor for anchor in anchors if anchor.boot == event.boot]
     best = mine[0] if mine else None
@@ -192,6 +193,8 @@ def interval(
         if event.synced and low <= event.wall <= high:
             return event.wall, event.wall
         return low, high
+    if best is None and not event.synced:
+        return unheard(event.boot, event.ticks, event.floor, event.since)
     low, high = effective(event.wall, event.boot, event.ticks, best, received)
     return (low, high) if low >= 0 else (0, max(high, 0))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from kiosk.clock import LATEST
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -146,6 +148,8 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _time(interval: Sequence[int], names: Names) -> str:
     low, high = (_clock(time, names.zone) for time in interval)
+    if interval[1] >= LATEST:
+        return f"some time after {low}"
     return f"at {low}" if low == high else f"between {low} and {high}"
 
 

@@ -9,13 +9,14 @@ import sqlite3
 import pytest
 
 from kiosk.carry import export_unsent, import_into, read_bundle
-from kiosk.clock import EARLIEST, Anchor, bounds
+from kiosk.clock import EARLIEST, LATEST, Anchor, bounds
 from kiosk.incarnation import PAIRING
-from kiosk.model import decode_envelope
+from kiosk.model import Flag, Kind, Status, decode_envelope
 from kiosk.rescue import open_store
-from kiosk.store import Store
+from kiosk.store import Draft, Store
 from sync import protocol as p
 from sync.hub.houseclock import HouseClock
+from sync.merge import explain
 from tests.sync.kiosks import Kiosk
 from tests.sync.rig import NS, ORG, SITE, TestClock, hub, joined
 
@@ -118,6 +119,45 @@ async def test_a_boot_that_never_had_contact_lies_between_what_is_known_before_a
             last.close()
     assert heard + 599 * NS <= low < heard + 601 * NS
     assert began <= high < began + NS
+
+
+LIMIT = {"id": "s1", "title": "Choir", "zone": "UTC", "starts": EARLIEST, "ends": LATEST}
+
+
+@pytest.mark.parametrize(
+    "wall", [7 * NS, EARLIEST + HOUR, 2**31 * NS], ids=["1970", "2025", "2038"]
+)
+def test_without_a_clock_or_a_hub_nothing_is_late_and_no_time_is_made_up(tmp_path, wall):
+    """A clock that nobody keeps may be anything, however likely it looks."""
+    one = Pi(tmp_path / "k.db").boot(wall, "")
+    try:
+        opened = Draft(Kind.SESSION_OPENED, "s1", data=LIMIT | {"late_at": EARLIEST + 60 * NS})
+        one.store.record(opened).result(5)
+        one.check_in()
+        (row,) = one.store.attendance("s1")
+        assert (row.status, row.flags) == (Status.PRESENT, (Flag.TIME_UNCERTAIN,))
+        assert row.arrival[0] <= EARLIEST + 20 * NS
+        assert row.arrival[1] == LATEST
+        (said,) = [item for item in one.store.review_items() if item.kind == "time_uncertain"]
+        assert "some time after 00:00 on 1 January 2025" in explain(said, one.store.names())
+    finally:
+        one.close()
+
+
+async def test_neither_kiosk_nor_hub_knows_the_time_and_neither_says_so(path, tmp_path):
+    house = TestClock(wall=9 * NS)
+    house.trusted = False
+    async with hub(path, house) as server:
+        one = Pi(tmp_path / "k.db").boot(7 * NS, server.url)
+        (id_,) = one.check_in()
+        one.client.start()
+        try:
+            await one.settled()
+            low, high = spans(one)[id_]
+        finally:
+            one.close()
+    assert low <= EARLIEST + 20 * NS
+    assert high == LATEST
 
 
 async def test_a_synchronised_wall_clock_is_believed_as_far_as_it_can_be(path, tmp_path):
