@@ -287,10 +287,14 @@ def _told(lacking: Lacking | None) -> Iterator[str]:
         return
     if lacking.events:
         yield f"It had {lacking.events} events of kiosks more; they come back from those."
+    if lacking.returning:
+        count = lacking.returning
+        yield f"It had {count} records (people, sessions, staff, devices) changed since;"
+        yield "they come back from kiosks that had heard of them."
     if names := lacking.records:
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        yield f"It had {len(names)} records changed since, up to {moment(lacking.received)}, which"
-        yield f"no kiosk brings back: {', '.join(names[:_MOST_NAMES])}{more}."
+        yield f"{len(names)} more were changed by an earlier version, which signed nothing, so no"
+        yield f"kiosk brings them back: {', '.join(names[:_MOST_NAMES])}{more}."
         yield "Staff and devices are told anew by the hub; people and sessions: import them again."
 
 

@@ -45,14 +45,16 @@ class Summary:
 class Lacking:
     """What the former database had and the backup has not.
 
-    `events` were written by kiosks and come back from there, if they still have them; `records`
-    ("person p1") were changed at the hub, and do not. `received` is the hub's time (UTC ns) of the
-    last of both.
+    `events` were written by kiosks, and `returning` records were changed at the hub: both come back
+    from kiosks that have them. `records` ("person p1") do not: the hub had not signed them.
+    `received` is the hub's time (UTC ns) of the last of all. Its records had revs up to `rev`.
     """
 
     events: int = 0
+    returning: int = 0
     records: tuple[str, ...] = ()
     received: int = 0
+    rev: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,9 @@ def restore(db: Path, file: Path) -> Restored:
     """Put the backup `file` in the place of the hub at `db`, which must not run.
 
     The former database is kept beside it. The hub gets a new epoch, so that its kiosks look which
-    of their events it lacks and offer them again. The present secret and register are kept if they
-    are of the same hub: they know of later revocations. Raises `BackupError` or `LogBusyError`.
+    of their events and of its own records it lacks, and offer them again. The present secret and
+    register are kept if they are of the same hub: they know of later revocations, which the hub
+    says anew then, above all older ones. Raises `BackupError` or `LogBusyError`.
     """
     if not file.exists():
         raise BackupError(f"there is no backup {file}")
@@ -110,7 +113,7 @@ def restore(db: Path, file: Path) -> Restored:
                 _copy(file, fresh)
                 found = _looked_over(fresh, file)
                 lacking = _lacking(db, fresh)
-                carried, epoch = _renewed(fresh)
+                carried, epoch = _renewed(db, fresh, lacking)
                 _durable(fresh)
                 date = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
                 replaced = _kept(db, date)
@@ -231,7 +234,8 @@ def _lacking(db: Path, fresh: Path) -> Lacking | None:
     """Compare the database that is to be replaced, as far as it can still be read."""
     if not db.exists():
         return Lacking()
-    events, records, received = 0, dict[str, None](), 0
+    events, received = 0, 0
+    records: dict[str, bool] = {}  # whether the last word of each was signed
     try:
         with contextlib.closing(_readable(db)) as reading:
             own = reading.execute("SELECT value FROM meta WHERE key = 'device'").fetchone()[0]
@@ -240,33 +244,41 @@ def _lacking(db: Path, fresh: Path) -> Lacking | None:
                 "SELECT body, envelope FROM main.event WHERE id NOT IN (SELECT id FROM fresh.event)"
             ):
                 event = decode_event(body)
-                received = max(received, decode_envelope(envelope).received)
+                stamp = decode_envelope(envelope)
+                received = max(received, stamp.received)
                 if event.device == own:
-                    records[f"{event.data.get('record')} {event.data.get('id')}"] = None
+                    named = f"{event.data.get('record')} {event.data.get('id')}"
+                    records[named] = bool(stamp.signature)
                 else:
                     events += 1
+            rev = reading.execute("SELECT coalesce(max(rev), 0) FROM main.directory").fetchone()[0]
     except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError):
         return None
-    return Lacking(events, tuple(records), received)
+    lost = tuple(name for name, signed in records.items() if not signed)
+    return Lacking(events, len(records) - len(lost), lost, received, rev)
 
 
-def _renewed(path: Path) -> tuple[dict[str, bytes], str]:
+def _renewed(db: Path, fresh: Path, lacking: Lacking | None) -> tuple[dict[str, bytes], str]:
     """Make it a hub that has lost something, as far as its kiosks know; what it carried.
 
     Its own chain goes on under a new incarnation: what the lost one wrote after the backup is
-    still out there, under places that would be filled anew.
+    still out there, and comes back under the places it had.
     """
     epoch = uuid.uuid4().hex
-    with contextlib.closing(connect(path)) as writing:
+    with contextlib.closing(connect(fresh)) as writing:
         writing.execute("BEGIN IMMEDIATE")
         carried: dict[str, bytes] = {}
         if writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'carried'").fetchone():
             carried = dict(writing.execute("SELECT name, body FROM carried"))
             writing.execute("DROP TABLE carried")
-        news = {"epoch": epoch, "incarnation": uuid.uuid4().hex, "prev": ""}
-        writing.executemany(
-            "UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in news.items()]
-        )
+        news = {
+            "epoch": epoch,
+            "incarnation": uuid.uuid4().hex,
+            "prev": "",
+            "floor": lacking.rev if lacking is not None else 0,
+            "restate": int(_register_stays(db, carried)),
+        }
+        writing.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", news.items())
         writing.execute("COMMIT")
     return carried, epoch
 
@@ -289,8 +301,7 @@ def _kept(db: Path, date: str) -> Path | None:
 def _put_back(db: Path, carried: dict[str, bytes], date: str) -> None:
     """The files beside the database, where they are lacking or another hub's."""
     files = _files(db)
-    known = files["key"]
-    if "key" in carried and known.exists() and known.read_bytes() != carried["key"]:
+    if _is_anothers(db, carried):
         for path in files.values():
             # With what SQLite has not yet moved into the register itself.
             for suffix in ("", "-wal", "-shm"):
@@ -302,6 +313,16 @@ def _put_back(db: Path, carried: dict[str, bytes], date: str) -> None:
             if name == "register":
                 _without_log(files[name])
             write_new(files[name], body)
+
+
+def _is_anothers(db: Path, carried: dict[str, bytes]) -> bool:
+    """Whether the secret beside the database is another hub's than the backup's."""
+    known = key_path(db)
+    return "key" in carried and known.exists() and known.read_bytes() != carried["key"]
+
+
+def _register_stays(db: Path, carried: dict[str, bytes]) -> bool:
+    return register_path(db).exists() and not _is_anothers(db, carried)
 
 
 def _without_log(path: Path) -> None:

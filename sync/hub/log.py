@@ -21,11 +21,10 @@ from kiosk.model import (
     Envelope,
     Event,
     Kind,
-    decode_event,
     encode_envelope,
     encode_event,
 )
-from sync.hub import house, quarantine
+from sync.hub import house, lookups, quarantine, returned
 from sync.hub.auth.keys import hub_keys
 from sync.hub.errors import LogError
 from sync.hub.house import CANONICAL, REGISTERED, House, Proof
@@ -42,11 +41,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.clock import Anchor, Clock
+    from sync.hub.auth.regained import Regained
+    from sync.hub.returned import Word
     from sync.protocol import Signed
 
-_MOST_DENIALS = 10_000
 _NS_PER_MS = 1_000_000
-_NOTED = ("received", "prev", "incarnation", "restate")  # of `meta`, what transactions change
+# Of `meta`, what transactions change.
+_NOTED = ("received", "prev", "incarnation", "restate", returned.NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class Log:
         self.clock.learn(self._meta["confirmed"])
         self.epoch: str = self._meta["epoch"]
         self.device: str = self._meta["device"]
-        # Told, in the writer's thread, of records of the register that kiosks brought back.
-        self.on_returned: Callable[[list[Event]], None] = lambda _: None
+        # Called, in the writer's thread, when kiosks have brought records of the register back.
+        self.on_returned: Callable[[], None] = lambda: None
         # Devices whose events are set apart; replaced as a whole, from any thread.
         self.revoked: frozenset[str] = frozenset()
         # Devices that are kiosks for certain, and so no hub; replaced in the same way.
@@ -150,7 +151,7 @@ class Log:
         judged = [judge(body, org) for body in submission.bodies]
         found = places(judged, submission.signed, org, lambda s: self._key_for(s, submission))
         self._note_signed(found)
-        known = self._known([one.id for one in judged if isinstance(one, Event)])
+        known = lookups.known(self._db, [one.id for one in judged if isinstance(one, Event)])
         return [
             self._again(body, one, submission)
             if isinstance(one, Event) and (one.id in known or one.id in self._now.ids)
@@ -184,14 +185,7 @@ class Log:
         if pinned == key:
             return True
         why = "another key is pinned" if pinned else "that is no key"
-        self._db.execute(
-            "INSERT INTO denial VALUES (?, ?, ?, ?, ?)",
-            (self._received(), org, device, incarnation, why),
-        )
-        self._db.execute(
-            "DELETE FROM denial WHERE rowid <= (SELECT max(rowid) FROM denial) - ?",
-            (_MOST_DENIALS,),
-        )
+        lookups.note_denial(self._db, (self._received(), org, device, incarnation, why))
         return False
 
     def direct(self, org: str, room: str, records: Iterable[tuple[str, str, Any]]) -> int:
@@ -200,18 +194,21 @@ class Log:
         They are the hub's own events: of its device, in its chain, signed. A record's rev is the
         hub's wall clock (UTC ms) when it was made, but at least one above the last rev known here,
         and above all that a restored hub had given before: so it outdoes what kiosks bring back.
-        While `restating`, what the register holds is said anew even if it is as it was.
+        What the register holds is said anew, even if it is as it was, until `restated`; and not
+        while another word of it waits to be taken in (`sync.hub.returned`).
         """
         made = 0
-        least = self._meta.get("floor", 0) + 1
+        least = self._meta["floor"] + 1
+        waits = {(word.record, word.id) for word in returned.waiting(self._meta)}
         for record, id_, said in records:
             found = self._db.execute(
                 "SELECT rev, value FROM directory WHERE room = ? AND record = ? AND id = ?",
                 (room, record, id_),
             ).fetchone()
             value = house.united(record, found[1] if found else b"", said)
-            anew = record in REGISTERED and self.restating
-            if found and found[1] == CANONICAL.encode(value) and not anew:
+            anew = record in REGISTERED and self._meta["restate"]
+            same = found and found[1] == CANONICAL.encode(value)
+            if (same and not anew) or (record, id_) in waits:
                 continue
             rev = max(found[0] + 1 if found else 1, self._clock.wall() // _NS_PER_MS, least)
             self._author(org, room, {"record": record, "id": id_, "rev": rev, "value": value})
@@ -224,14 +221,18 @@ class Log:
         rows = self._db.execute(query, (room, record))
         return [(id_, msgspec.json.decode(value)) for id_, value in rows]
 
-    @property
-    def restating(self) -> bool:
-        """Whether the log was restored under a register that knows of later revocations."""
-        return bool(self._meta.get("restate"))
-
     def restated(self) -> None:
-        """The register has been said anew for every site."""
+        """A restored hub has said anew, for every site, what its register holds."""
         self._meta["restate"] = 0
+
+    def returned(self) -> tuple[tuple[Word, ...], list[Regained]]:
+        """What kiosks brought back of the register: its places, and the records there."""
+        words = returned.waiting(self._meta)
+        return words, returned.regained(self._db, words)
+
+    def heeded(self, words: tuple[Word, ...]) -> None:
+        """These have been taken into the register."""
+        returned.done(self._meta, words)
 
     def confirm_time(self, wall: int) -> None:
         """Staff say that it is `wall` (UTC ns) now: good until this machine's next boot."""
@@ -262,13 +263,14 @@ class Log:
             "INSERT OR IGNORE INTO signature VALUES (?, ?, ?, ?, ?, ?)",
             [(s.device, s.incarnation, s.last, s.first, s.head, s.signature) for s in done.signed],
         )
+        notes = {key: self._meta[key] for key in _NOTED if self._meta[key] != self._kept[key]}
         self._db.executemany(
-            "UPDATE meta SET value = ? WHERE key = ?",
-            [(self._meta[key], key) for key in _NOTED if key in self._meta],
+            "UPDATE meta SET value = ? WHERE key = ?", [(v, k) for k, v in notes.items()]
         )
         self._db.execute("COMMIT")
+        self._kept |= notes
         if done.returned:
-            self.on_returned(done.returned)
+            self.on_returned()
         return done.accepted
 
     def rollback(self) -> None:
@@ -281,6 +283,7 @@ class Log:
 
     def _forget(self) -> None:
         self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
+        self._kept = dict(self._meta)
         self._rooms: dict[str, Room] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
         self._keys: dict[tuple[str, str], str] = {}
@@ -307,13 +310,6 @@ class Log:
         self._meta["incarnation"], self._meta["prev"] = self._entropy(16).hex(), ""
         self._pin(self._meta["device"], self.incarnation, self.key)
 
-    def _known(self, ids: list[str]) -> set[str]:
-        query = (
-            "SELECT id FROM event WHERE id IN (SELECT value FROM json_each(?1))"
-            " UNION ALL SELECT id FROM pruned WHERE id IN (SELECT value FROM json_each(?1))"
-        )
-        return {row[0] for row in self._db.execute(query, (json.dumps(ids),))}
-
     def _admit(
         self, body: bytes, event: Event, signed: Signed | None, submission: Submission
     ) -> Judged:
@@ -330,10 +326,15 @@ class Log:
         if ours and event.incarnation == self.incarnation:
             self._renew()
         if event.kind == Kind.DIRECTORY and house.heed(self._db, event) and ours:
-            self._now.returned += [event] if event.data["record"] in REGISTERED else []
+            self._note_returned(event)
         proof = _proof(event, signed, self._key(event.device, event.incarnation))
         envelope = self._enter(body, event, submission, "fork" if forked else "", proof)
         return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
+
+    def _note_returned(self, event: Event) -> None:
+        if event.data["record"] in REGISTERED:
+            self._now.returned = True
+            returned.note(self._meta, event)
 
     def _may_say(self, event: Event, submission: Submission) -> bool:
         """Whether it is no hub's own kind of event, or another hub's, handed on by its owner."""
@@ -372,20 +373,11 @@ class Log:
         if event.id in self._now.ids:
             hash_, envelope = self._now.ids[event.id]
         else:
-            hash_, envelope = self._held(event.id)
+            hash_, envelope = lookups.held(self._db, event.id)
         if hash_ != event.hash:
             return self._set_apart(body, event, submission, "fork")
         self._chain(event.device, event.incarnation).take(event.kseq, event.hash)
         return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
-
-    def _held(self, id_: str) -> tuple[str, bytes]:
-        """Hash and envelope of an event that is known, also of one that was let go."""
-        query = "SELECT body, envelope FROM event WHERE id = ?"
-        if (row := self._db.execute(query, (id_,)).fetchone()) is not None:
-            return decode_event(row[0]).hash, row[1]
-        query = "SELECT hash, envelope FROM pruned WHERE id = ?"
-        hash_, envelope = self._db.execute(query, (id_,)).fetchone()
-        return hash_, envelope
 
     def _doubt(
         self, index: int, one: Event | Rejected, place: Place, submission: Submission

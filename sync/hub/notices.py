@@ -38,6 +38,7 @@ class Notices:
             if records := list(_records(roll, org, site)):
                 room = site_room(org, site)
                 self._core.writer.put(_directing(org, room, records))
+        self._core.writer.put(Job(lambda log: log.restated(), lambda _: None))
 
     async def paired(self, device: Device) -> None:
         """Have the key that a kiosk proved pinned; raises `DeniedError` if the disk refuses."""

@@ -32,6 +32,7 @@ from sync.hub.notices import Notices
 from sync.hub.pages import Pages
 from sync.hub.records import Directory
 from sync.hub.retention import retain
+from sync.hub.returned import Returned
 from sync.hub.rooms import Rooms
 from sync.hub.routes import Route
 from sync.hub.sockets import Plain, taken, upgraded
@@ -139,7 +140,9 @@ class Hub:
             raise
         self._core.sites.update(await self._core.pages.sites())
         self._doors.start(Notices(self._core, self._log), self._look_every)
+        returned = Returned(self._core, self._log, self._doors.gate)
         self._ticking = (
+            spawn(returned.run(), "hub-returned"),
             spawn(self._tell_positions(), "hub-positions"),
             spawn(self._tick(), "hub-streams"),
         )

@@ -122,6 +122,12 @@ CREATE TABLE pruned (id TEXT PRIMARY KEY, hash TEXT NOT NULL, envelope BLOB NOT 
     """
 -- The event that brought the record: of two with one rev, the higher id counts.
 ALTER TABLE directory ADD COLUMN event TEXT NOT NULL DEFAULT '';
+
+-- Of a restored hub: above which rev to begin, whether to say anew what the register holds, and
+-- what of that kiosks have brought back.
+INSERT OR IGNORE INTO meta VALUES ('floor', 0);
+INSERT OR IGNORE INTO meta VALUES ('restate', 0);
+INSERT OR IGNORE INTO meta VALUES ('returned', '[]');
 """,
 )
 

@@ -58,4 +58,4 @@ class Transaction:
     rooms: dict[str, Room] = field(default_factory=dict)
     chains: dict[tuple[str, str], Chain] = field(default_factory=dict)
     signed: dict[Signed, None] = field(default_factory=dict)
-    returned: list[Event] = field(default_factory=list)
+    returned: bool = False  # records of the register have come back

@@ -203,6 +203,12 @@ class Register:
             self._do("DELETE FROM code WHERE device = ?", device)
             return self._do(query, now, device) > 0
 
+    def put_revoked(self, device: Device) -> None:
+        """Keep a device that is not known here, so that it stays revoked."""
+        row = (device.id, device.name, device.org, device.site, device.incarnation, device.key)
+        query = "INSERT OR IGNORE INTO device VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._do(query, *row, device.paired, device.revoked)
+
     # -- staff -------------------------------------------------------------------------------------
 
     def put_staff(self, one: Staff) -> None:
