@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sync.hub.asking import BadRequestError, body, caller, handed_over, said, shown, who, wishes
 from sync.hub.intake import submit, united
+from sync.hub.members import MOST_ROOMS
 from sync.hub.polls import Ask
 from sync.hub.routes import DEVICE, Param, Route
 from sync.hub.streams import Stream
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SMALL = 64 * 1024  # bytes of a request that brings no events
-_MOST_ROOMS = 500
+_ROOMS_A_TOKEN = 10  # to follow so many is as much work as one request more
 _PUSHES_AT_ONCE = 8  # unanswered pushes of one device
 _STREAM = Param("stream", "The name the listener gave its event stream.")
 _FOLLOW = (
@@ -161,7 +162,8 @@ class Api:
     async def sse(self, request: web.Request) -> web.StreamResponse:
         one = self._who(request)
         name = request.query.get("stream", "")
-        return await Stream(self._core, one, name, self._allowed(one, wishes(request))).run(request)
+        follow = self._allowed(request, one, wishes(request))
+        return await Stream(self._core, one, name, follow).run(request)
 
     async def subscribe(self, request: web.Request) -> web.Response:
         wish = await self._message(request, Subscribe)
@@ -169,7 +171,7 @@ class Api:
         stream = self._core.streams.get(request.query.get("stream", ""))
         if stream is None or stream.who != one:
             raise BadRequestError("there is no such stream", 404, "stream")
-        await stream.member.subscribe(*self._allowed(one, [wish]))
+        await stream.member.subscribe(*self._allowed(request, one, [wish]))
         return said(b"", 204)
 
     async def poll(self, request: web.Request) -> web.Response:
@@ -178,7 +180,8 @@ class Api:
             wish = await self._message(request, Poll, 4 * _SMALL)
         else:
             wish = Poll(wishes(request), _seconds(request.query.get("wait", "0")))
-        found = await Ask(self._core, one).run(Poll(self._allowed(one, wish.follow), wish.wait))
+        follow = self._allowed(request, one, wish.follow)
+        found = await Ask(self._core, one).run(Poll(follow, wish.wait))
         response = said(found)
         await handed_over(request, response)
         return response
@@ -188,13 +191,17 @@ class Api:
     def _who(self, request: web.Request) -> Who:
         return who(request, self._core.sites)
 
-    def _allowed(self, one: Who, wanted: Sequence[Subscribe]) -> list[Subscribe]:
+    def _allowed(
+        self, request: web.Request, one: Who, wanted: Sequence[Subscribe]
+    ) -> list[Subscribe]:
+        """What may be followed of it: all, or a refusal is raised."""
+        if len(wanted) > MOST_ROOMS:
+            raise BadRequestError(f"more than {MOST_ROOMS} rooms")
+        self._core.access.gate.weighed(one, len(wanted) / _ROOMS_A_TOKEN, caller(request))
         for wish in wanted:
             if not one.may_follow(wish.room):
                 message = f"{wish.room} is not for this site"
                 raise self._core.access.denied("room", message, Close.REVOKED)
-        if len(wanted) > _MOST_ROOMS:
-            raise BadRequestError(f"more than {_MOST_ROOMS} rooms")
         return list(wanted)
 
     async def _message(self, request: web.Request, kind: type[T], most: int = _SMALL) -> T:

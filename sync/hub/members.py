@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kiosk.tasks import spawn
+from sync.hub.auth.denied import DeniedError
 from sync.hub.frames import Mark, Parcel
 from sync.hub.rowframes import Place
 from sync.protocol import Close, Error, Reset, Subscribe, Unsubscribed
@@ -24,7 +25,9 @@ _LOG = logging.getLogger(__name__)
 LAGGING = 256 * 1024  # bytes unsent above which a member is passed over
 HOPELESS = 1024 * 1024  # bytes unsent above which it is let go
 PATIENCE = 10.0  # seconds a member may lag
+MOST_ROOMS = 500  # followed by one member
 _ROWS_RETRY = 30.0  # seconds
+_FEWER_AFTER = 1.0  # seconds
 
 
 class Line(Protocol):
@@ -83,21 +86,26 @@ class Member:
         self._catching_up: asyncio.Task[None] | None = None
 
     async def subscribe(self, wish: Subscribe) -> None:
-        """Follow a room from the cursor; what was missed begins to flow at once."""
+        """Follow a room from the cursor; what was missed begins to flow at once.
+
+        Raises `DeniedError` if that is one too many: a kiosk that comes back asks for fewer.
+        """
+        if wish.room not in self.seats and len(self.seats) >= MOST_ROOMS:
+            words = f"more than {MOST_ROOMS} rooms"
+            raise DeniedError("busy", words, Close.TRY_LATER, _FEWER_AFTER)
         if wish.rows:
             self._subscribe_rows(wish)
             return
         rooms, cursor = self._rooms, wish.cursor
-        room = rooms.room(wish.room)
         sent = cursor.offset if cursor else 0
-        head = room.committed
+        head = rooms.room(wish.room).committed
         if cursor and sent > head:
             head = await rooms.pages.head(wish.room)  # a page may have been read ahead of us
         if cursor and not await self._means_something(wish.room, cursor, head):
             mark = Mark(wish.room, rooms.epoch, 0)
             self.line.write(Parcel(Reset(wish.room, rooms.epoch, head), mark))
             sent = 0
-        self._sit(room, wish, sent)
+        self._sit(rooms.room(wish.room), wish, sent)  # it may have been let go of meanwhile
         self.catch_up()
 
     def leave(self, name: str) -> None:

@@ -27,6 +27,11 @@ class Presences:
         self._times: dict[str, int] = {}
         self._watching: dict[Member, None] = {}
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nobody, and nobody who asks."""
+        return not (self._here or self._watching)
+
     def came(self, member: Member, *, known: bool, watches: bool) -> None:
         """A member follows the room, perhaps anew; if it watches, it is told who is there."""
         self._watching.pop(member, None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from bisect import bisect_right
 from collections import OrderedDict
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kiosk.model import decode_envelope
@@ -48,7 +50,7 @@ class Recent:
         if not kept or kept[-1][0] <= after:
             return None
         self._kept.move_to_end((room, start))
-        return kept if start == after else [row for row in kept if row[0] > after]
+        return kept[bisect_right(kept, after, key=itemgetter(0)) :]
 
     def forget(self) -> None:
         """Read everything anew: some of it is no longer there."""

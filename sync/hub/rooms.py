@@ -76,6 +76,12 @@ class Room:
     def committed(self) -> int:
         return self.waiting[-1].offset if self.waiting else self.head
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost with it but where it ends."""
+        busy = self.members or self.waiting or self.serving or self.timer
+        return not busy and self.presences.empty
+
 
 class Rooms:
     """Every room with somebody in it, and the heads of all.
@@ -130,20 +136,34 @@ class Rooms:
         self.slowed += 1
         member.line.close(Close.SLOW, "too slow")
 
-    def positions(self) -> None:
-        """Tell every live member where its rooms end, and end what is over."""
-        now = self._loop.time()
-        for room in self._rooms.values():
-            if room.members and not room.serving:
+    async def positions(self) -> None:
+        """Tell every live member where its rooms end, and end what is over; others get turns."""
+        told = 0
+        for room in list(self._rooms.values()):
+            if room.idle:
+                self._let_go(room)
+            elif room.members and not room.serving:
                 parcel = Parcel(Position(room.name, self.epoch, room.head), news=False)
-                for member, seat in list(room.members.items()):
-                    member.expire(now)
-                    if seat.live and member in room.members:
-                        rows = seat.rows
-                        said = parcel if rows is None else rows.roster.position(rows)
-                        if said is not None:
-                            member.line.write(said)
-                            member.check()
+                for member in list(room.members):
+                    self._position(room, member, parcel)
+                    told += 1
+                    if not told % _TURN:
+                        await asyncio.sleep(0)
+
+    def _position(self, room: Room, member: Member, parcel: Parcel) -> None:
+        member.expire(self._loop.time())
+        seat = room.members.get(member)
+        if seat is not None and seat.live:
+            said = parcel if seat.rows is None else seat.rows.roster.position(seat.rows)
+            if said is not None:
+                member.line.write(said)
+                member.check()
+
+    def _let_go(self, room: Room) -> None:
+        """Nobody follows it, and anybody may have named it: keep only where it ends."""
+        del self._rooms[room.name]
+        if room.head:
+            self._heads[room.name] = room.head
 
     # -- what was missed ---------------------------------------------------------------------------
 

@@ -249,7 +249,7 @@ class Hub:
         holes = Holes(self._core)
         while True:
             await asyncio.sleep(self._position_every)
-            self._core.rooms.positions()
+            await self._core.rooms.positions()
             with contextlib.suppress(sqlite3.Error):  # it is looked at again soon
                 await holes.look(asyncio.get_running_loop().time())
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kiosk.clock import Clock
+    from sync.hub.access import Who
     from sync.hub.auth.passes import Passes
     from sync.hub.auth.register import Register
 
@@ -140,6 +141,10 @@ class Gate:
         if not grant.device:  # those that share a token are counted by who they say they are
             self._counted(device, caller)
 
+    def weighed(self, who: Who, cost: float, caller: Caller) -> None:
+        """Count a request as so many more; raises `DeniedError` when its device makes too many."""
+        self._counted(who.grant.device or who.device, caller, cost)
+
     def paced(self, device: str, caller: Caller) -> None:
         """Count a greeting or renewal of a device; raises `DeniedError` when they are too many."""
         if wait := self._devices.take(device, self._clock.monotonic()):
@@ -234,9 +239,9 @@ class Gate:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _counted(self, device: str, caller: Caller) -> None:
+    def _counted(self, device: str, caller: Caller, cost: float = 1.0) -> None:
         """Count a request; raises `DeniedError` when a device makes too many."""
-        if device and (wait := self._requests.take(device, self._clock.monotonic())):
+        if device and (wait := self._requests.take(device, self._clock.monotonic(), cost)):
             error = DeniedError("busy", "too many requests of one device", Close.TRY_LATER, wait)
             raise self.refused(error, caller, count=False)
 

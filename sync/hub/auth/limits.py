@@ -43,11 +43,14 @@ class Buckets:
         self._most = most
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str, now: float) -> float:
-        """Take one; 0.0 if there was one, else the seconds until there will be."""
+    def take(self, key: str, now: float, cost: float = 1.0) -> float:
+        """Take so many; 0.0 if there was one, else the seconds until there will be.
+
+        What costs more than is left is let by, and whoever comes next waits the longer.
+        """
         wait = self.wait(key, now)
         if wait == 0.0:
-            self._left[key] = (self._filled(key, now) - 1.0, now)
+            self._left[key] = (self._filled(key, now) - cost, now)
             self._left.move_to_end(key)
             while len(self._left) > self._most:
                 self._left.popitem(last=False)
