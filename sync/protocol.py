@@ -332,7 +332,7 @@ class Presence(msgspec.Struct, frozen=True, tag="presence"):
     kiosks: list[Kiosk]
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One person in one session, as `kiosk.model.Attendance` has it; intervals in UTC ns.
 
     `name` is the public one (first name and initial) or the full one, "" if nobody told it. `items`

@@ -12,7 +12,7 @@ from sync.protocol import Rows, Sitting, Tally
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sync.hub.rosters import Roster
+    from sync.hub.roster import Roster
     from sync.hub.rows import Delta, Line
     from sync.protocol import Cursor
 

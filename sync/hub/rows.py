@@ -11,9 +11,10 @@ from collections import defaultdict
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from msgspec import structs
 
-from kiosk.model import Attendance, Entry, Kind, Presence, decode_envelope, decode_event
+from kiosk.model import Attendance, Entry, Envelope, Event, Kind, Presence
 from sync.merge import SiteFold
 from sync.merge.items import UNKNOWN_SESSION
 from sync.protocol import Row, Sitting, Tally
@@ -21,7 +22,7 @@ from sync.protocol import Row, Sitting, Tally
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kiosk.model import Event, Person
+    from kiosk.model import Person
     from sync.merge import State
 
 _PLAIN = frozenset({Kind.CHECK_IN, Kind.CHECK_OUT, Kind.OVERRIDE})
@@ -33,6 +34,22 @@ _MOST_ITEMS = 20
 _LONGEST = 200  # characters of a name or title that are shown
 _STATUSES = ("expected", "present", "late", "excused", "absent")
 _ACCEPTED = "accepted"
+
+
+class _Event(Event, frozen=True, omit_defaults=True, gc=False):
+    """An event that the garbage collector need not look at: it leads nowhere."""
+
+
+class _Envelope(Envelope, frozen=True, omit_defaults=True, gc=False):
+    """The same of an envelope."""
+
+
+class _Entry(Entry, frozen=True, gc=False):
+    """The same of both."""
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 class Line(NamedTuple):
@@ -72,13 +89,9 @@ class Sheet:
         self._touched: dict[str, None] = {}
         self._whole = True  # nothing was looked at yet
 
-    def apply(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take in encoded events with their envelopes, in the order of the log."""
-        for body, stamp in pairs:
-            envelope = decode_envelope(stamp)
-            envelope = structs.replace(envelope, epoch=intern(envelope.epoch))
-            event = _slim(decode_event(body))
-            entry = Entry(event, envelope.low, envelope.high, envelope)
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Take in what the two rooms hold, in the order of the log."""
+        for entry in entries:
             if not self._whole:
                 self._note(entry)
             self._fold.apply(entry)
@@ -198,6 +211,26 @@ class Sheet:
         )
 
 
+def entry_of(body: bytes, stamp: bytes) -> Entry:
+    """What is encoded, but for what no fold asks for; what is the same in many is held once."""
+    event, envelope = _EVENT.decode(body), _ENVELOPE.decode(stamp)
+    event = structs.replace(
+        event,
+        device=intern(event.device),
+        incarnation=intern(event.incarnation),
+        kind=intern(event.kind),
+        session=None if event.session is None else intern(event.session),
+        org="",
+        room="",
+        zone="",
+        boot="",
+        prev="",
+        hash="",
+    )
+    envelope = structs.replace(envelope, epoch=intern(envelope.epoch))
+    return _Entry(event, envelope.low, envelope.high, envelope)
+
+
 def public_name(person: Person) -> str:
     """First name and initial; a name that was given as one is parted, a visitor's as anybody's."""
     if person.last_name:
@@ -220,20 +253,3 @@ def _line(source: _Source) -> Line:
     )
     name = public_name(person) if person is not None else ""
     return Line(full if name == full.name else structs.replace(full, name=name), full)
-
-
-def _slim(event: Event) -> Event:
-    """The event without what the fold does not ask for; names it repeats are held once."""
-    return structs.replace(
-        event,
-        device=intern(event.device),
-        incarnation=intern(event.incarnation),
-        kind=intern(event.kind),
-        session=None if event.session is None else intern(event.session),
-        org="",
-        room="",
-        zone="",
-        boot="",
-        prev="",
-        hash="",
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ import pytest
 from kiosk.model import Author as By
 from kiosk.model import session_room
 from sync import protocol as p
+from sync.hub import rows
 from tests.sync.auth.rig import stage
 from tests.sync.rig import NS, ORG, ROOM, SITE_ROOM, Author, TestClock, hello, hub, joined, until
 from tests.sync.rowviews import View, meant, plain
@@ -460,7 +463,7 @@ async def test_rows_and_events_of_one_room_take_turns_as_they_are_asked_for(path
 
 
 async def test_a_fold_is_shared_and_ends_a_while_after_its_last_reader(path, monkeypatch):
-    monkeypatch.setattr("sync.hub.rosters.LINGER", 0.05)
+    monkeypatch.setattr("sync.hub.roster.LINGER", 0.05)
     async with hub(path) as server:
         rosters = server._core.rooms.rosters
         async with joined(server.url, hello("a")) as a, joined(server.url, hello("b")) as b:
@@ -469,6 +472,40 @@ async def test_a_fold_is_shared_and_ends_a_while_after_its_last_reader(path, mon
             assert len(rosters._all) == 1
         await until(lambda: not rosters._all)
         assert not rosters._by_room
+
+
+async def test_what_the_site_says_is_read_and_decoded_once_for_all_its_sessions(path, monkeypatch):
+    author, views = Author(), [View(session_room(ORG, f"s{n}")) for n in range(1, 4)]
+    decoded = []
+    entry_of = rows.entry_of
+    for where in ("roster", "sources"):
+        monkeypatch.setattr(
+            f"sync.hub.{where}.entry_of",
+            lambda *both: (decoded.append(both[0]), entry_of(*both))[1],
+        )
+    async with hub(path) as server, joined(server.url) as peer:
+        await direct(server.url, sitting(), person(1))
+        readers = contextlib.AsyncExitStack()
+        async with readers:
+            for n, view in enumerate(views):
+                one = await readers.enter_async_context(joined(server.url, hello(f"r{n}")))
+                await follow(one, view)
+                view.peer = one
+            assert len(decoded) == 2
+            await direct(server.url, person(1, first_name="Eve"), person(2))
+            for view in views[:1]:
+                await shows(view.peer, view, path, full=True)
+            other = View(session_room(ORG, "s9"))
+            await follow(peer, other)
+            assert len(decoded) == len(set(decoded)) == 4
+            await peer.push(author.body())
+            await shows(views[0].peer, views[0], path, full=True)
+            assert len(decoded) == 5
+        rosters = server._core.rooms.rosters
+        await peer.say(p.Unsubscribe(other.room))
+        await until(lambda: not any(one.members for one in rosters._all.values()))
+        rosters.close()
+        await until(lambda: gc.collect() >= 0 and not rosters._sources)
 
 
 async def test_folds_that_nobody_follows_make_room_and_then_it_is_full(path, monkeypatch):
