@@ -74,6 +74,7 @@ class Connection:
         "_core",
         "_deflates",
         "_greeted_by",
+        "_held",
         "_member",
         "_pace",
         "_shown",
@@ -110,6 +111,7 @@ class Connection:
         self._who: Who | None = None
         self._greeted_by = asyncio.get_running_loop().time() + _HELLO_WITHIN
         self._attending: asyncio.Task[None] | None = None
+        self._held: Parcel | None = None
 
     async def run(self) -> None:
         """Talk until either side ends it; never raises but for cancellation."""
@@ -148,8 +150,14 @@ class Connection:
     # -- the line to the rooms ---------------------------------------------------------------------
 
     def write(self, parcel: Parcel) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(parcel.deflated if self._deflates else parcel.framed)
+        if self._transport.is_closing():
+            return
+        frame = parcel.deflated if self._deflates else parcel.framed
+        if self._held is None:
+            self._transport.write(frame)
+        else:
+            held, self._held = self._held, None
+            self._transport.writelines((held.framed, frame))
 
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size()
@@ -202,7 +210,10 @@ class Connection:
             message = await self._next()
             if message is None:
                 return True
+            held = self._held
             await self._take(message)
+            if held is not None:
+                self._flush()
         return False
 
     def _admit(self) -> None:
@@ -259,7 +270,11 @@ class Connection:
         self._who = self._member.who = self._core.greet(hello, self._shown, self._caller)
         self._shown = None  # long, and of no more use
         self._core.enter(self, self._who)
-        self._say(await self._core.welcome(self._who))
+        welcome = Parcel(await self._core.welcome(self._who))
+        if self._who.viewer and self._socket.unread:
+            self._held = welcome  # what is asked for already goes in the same packet
+        else:
+            self.write(welcome)
 
     async def _subscribe(self, wish: Subscribe, who: Who) -> None:
         if who.may_follow(wish.room):
@@ -293,6 +308,11 @@ class Connection:
         self.write(Parcel(message))
         self._member.check()
 
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self.write(held)
+
     def _refuse(self, denied: DeniedError) -> None:
         error = self._core.access.noted(denied, self._caller)
         self._say(Error(error.code, str(error), error.after))
@@ -314,6 +334,7 @@ class Connection:
             asyncio.get_running_loop().call_later(_FAREWELL, self._transport.abort)
 
     async def _end(self, code: Close, reason: str) -> None:
+        self._flush()
         # A peer that takes nothing would hold the transport open for ever.
         asyncio.get_running_loop().call_later(_FAREWELL, self._transport.abort)
         await self._socket.close(code=code, message=reason.encode()[:120], drain=False)
