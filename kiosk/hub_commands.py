@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
@@ -16,11 +17,11 @@ from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import Unpack
 
     from sync.hub.auth.register import Register, Ticket
     from sync.hub.backup import Lacking
+    from sync.hub.backups import Plan
 
 # Everything else is imported where it is used: a command pays for what it needs only.
 
@@ -51,6 +52,28 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
             type=click.IntRange(1, 36_500),
             help="Let go of sessions that nothing was added to for so long (default: never).",
         ),
+        click.option(
+            "--backup-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="WHORL_HUB_BACKUP_DIR",
+            help="Make backups into this folder, on another disk (default: none).",
+        ),
+        click.option(
+            "--backup-every",
+            type=click.FloatRange(0.1, 8760),
+            default=24.0,
+            show_default=True,
+            envvar="WHORL_HUB_BACKUP_EVERY",
+            help="Hours between two of them.",
+        ),
+        click.option(
+            "--backup-keep",
+            type=click.IntRange(1, 10_000),
+            default=14,
+            show_default=True,
+            envvar="WHORL_HUB_BACKUP_KEEP",
+            help="How many are kept.",
+        ),
         click.option("--key", type=FILE, help="The certificate's private key, in PEM."),
         click.option("--certificate", type=FILE, help="A certificate chain in PEM: speak TLS."),
         click.option(
@@ -77,6 +100,9 @@ class Serving(TypedDict):
     keep_days: int | None
     viewers_per_token: int | None
     trusted_proxies: tuple[str, ...]
+    backup_dir: Path | None
+    backup_every: float
+    backup_keep: int
 
 
 @click.group(invoke_without_command=True)
@@ -101,6 +127,14 @@ def hub(context: click.Context, *, db: Path | None, **serving: Unpack[Serving]) 
 def serve(above: Path | None, *, db: Path | None, **serving: Unpack[Serving]) -> None:
     """Run the hub until it is told to end; prints "ready URL"."""
     _run(chosen(above, db), serving)
+
+
+def _plan(serving: Serving) -> Plan | None:
+    from sync.hub.backups import Plan  # noqa: PLC0415
+
+    if (folder := serving["backup_dir"]) is None:
+        return None
+    return Plan(folder, serving["backup_every"], serving["backup_keep"])
 
 
 def _pem(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
@@ -134,6 +168,7 @@ def _run(db: Path, serving: Serving) -> None:
             keep_days=serving["keep_days"],
             viewers_per_token=serving["viewers_per_token"],
             trusted_proxies=serving["trusted_proxies"],
+            backups=_plan(serving),
         )
     sys.exit(code)
 

@@ -82,6 +82,7 @@ class Core:
         self.metrics = metrics
         self.itself = itself
         self.missing = 0  # events that connected devices have lost
+        self.backups: Callable[[], str] = lambda: "off"  # how those go that the hub makes itself
         self.sites: set[tuple[str, str]] = set()
         self.connections: dict[object, Peer] = {}
         self.talks = Talks()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from sync.hub.backups import Plan
+
 
 def serve(  # noqa: PLR0913  all but the first four are named
     db: Path,
@@ -36,13 +38,14 @@ def serve(  # noqa: PLR0913  all but the first four are named
     keep_days: int | None = None,
     viewers_per_token: int | None = None,
     trusted_proxies: Sequence[str] = (),
+    backups: Plan | None = None,
 ) -> int:
     """Run a hub until SIGTERM or SIGINT, or until stdin ends if it is a `child`; the exit code.
 
     Prints `ready URL` once it listens, and notes the URL in a file beside the database. What keeps
     it from running is one line on stderr and 1. `certificate` is a chain and its key, in PEM.
     Sessions that nothing was added to for `keep_days` are let go. `trusted_proxies` are whose
-    `X-Forwarded-For` is believed.
+    `X-Forwarded-For` is believed; `backups` are made by the hub itself.
     """
     limits = Limits() if viewers_per_token is None else Limits(viewers=viewers_per_token)
     _allow_many_files()
@@ -59,6 +62,7 @@ def serve(  # noqa: PLR0913  all but the first four are named
             limits=limits,
             keep_days=keep_days,
             trusted_proxies=trusted_proxies,
+            backups=backups,
         )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(hub, url_path(db), child=child))

@@ -20,6 +20,7 @@ from sync.hub.auth.doors import Doors
 from sync.hub.auth.gate import LOOK_EVERY, Caller
 from sync.hub.auth.limits import Limits
 from sync.hub.auth.proxies import Proxies
+from sync.hub.backups import Backups
 from sync.hub.complaints import Complaints
 from sync.hub.connection import Connection
 from sync.hub.core import MOST_CONNECTIONS, Core
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from kiosk.clock import Clock
+    from sync.hub.backups import Plan
     from sync.hub.upgrades import Upgrade
 
 _LOG = logging.getLogger(__name__)
@@ -89,8 +91,12 @@ class Hub:
         limits: Limits = Limits(),  # noqa: B008  frozen
         keep_days: int | None = None,
         trusted_proxies: Sequence[str] = (),
+        backups: Plan | None = None,
     ) -> None:
-        """`trusted_proxies` are whose `X-Forwarded-For` is believed; raises `ProxyError`."""
+        """`trusted_proxies` are whose `X-Forwarded-For` is believed; raises `ProxyError`.
+
+        `backups` are made by the hub itself.
+        """
         self._db = db
         self._token = token
         self._host = host
@@ -102,6 +108,7 @@ class Hub:
         self._headers_within = headers_within
         self._limits = limits
         self._keep_days = keep_days
+        self._backups = Backups(db, backups, clock) if backups is not None else None
         self._proxies = Proxies(trusted_proxies)
         self._core: Core
         self._ticking: tuple[asyncio.Task[None], ...] = ()
@@ -146,6 +153,9 @@ class Hub:
             spawn(self._tell_positions(), "hub-positions"),
             spawn(self._tick(), "hub-streams"),
         )
+        if (backups := self._backups) is not None:
+            self._core.backups = lambda: backups.state
+            self._ticking += (spawn(backups.run(), "hub-backups"),)
         if self._keep_days is not None:
             self._ticking += (spawn(retain(self._core, self._keep_days), "hub-retention"),)
         return url

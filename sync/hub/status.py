@@ -21,6 +21,8 @@ class Health(msgspec.Struct, frozen=True):
     """Whether the hub keeps what it is given, and how much that is.
 
     `missing` are events that devices lost: connected for ten minutes, they never brought them.
+    `backups`: `off` if the hub makes none by itself, else `ok` or `failing`. What was received up
+    to `stable` (UTC ns) is in some backup, whoever made it; 0 if there is none.
     """
 
     status: str
@@ -31,6 +33,8 @@ class Health(msgspec.Struct, frozen=True):
     connections: int
     malformed: int
     missing: int
+    backups: str
+    stable: int
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -92,7 +96,7 @@ class Status:
         found = len(core.connections)
         bad = core.metrics.malformed
         about = (VERSION, core.rooms.epoch, events, quarantined, found, bad, core.missing)
-        return said(Health(status, *about))
+        return said(Health(status, *about, core.backups(), await core.pages.stable()))
 
     async def live(self, _: web.Request) -> web.Response:
         core = self._core
