@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kiosk.model import Author
 from sync.hub.auth.grants import Role
 from sync.hub.judge import trace
-from sync.hub.log import Submission
+from sync.hub.transaction import Submission
 from sync.hub.writer import Job, NotWrittenError
 from sync.protocol import Judged, Receipt
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective, unheard
 from kiosk.model import MAX_EVENT, Event, decode_event, event_hash
 from sync.signing import signed_by
 from sync.withheld import is_withheld
@@ -117,14 +116,15 @@ def place_of(stretch: Signed, index: int) -> int:
 def _broken_at(judged: Sequence[Event | Rejected], stretch: Signed) -> int:
     """The index below which nothing is proven, `stretch.at` if all of it is."""
     expected, kseq = stretch.head, stretch.last
+    device, incarnation = stretch.device, stretch.incarnation
     for index in range(stretch.at + stretch.last - stretch.first, stretch.at - 1, -1):
         one = judged[index]
         if (
             not isinstance(one, Event)
             or one.hash != expected
             or one.kseq != kseq
-            or one.device != stretch.device
-            or one.incarnation != stretch.incarnation
+            or one.device != device
+            or one.incarnation != incarnation
         ):
             return index + 1
         expected, kseq = one.prev, kseq - 1
@@ -158,53 +158,16 @@ def authentic(body: bytes, event: Event) -> bool:
     additional fields would be lost by encoding it anew.
     """
     # As `encode_event` writes it, the hash is the last field and 64 characters long.
-    if body[-_SEAL:] == b',"hash":"' + event.hash.encode() + b'"}':
-        bare = blake2b(body[:-_SEAL] + b"}", digest_size=32)
-        if bare.hexdigest() == event.hash:
-            return True
+    bare = blake2b(body[:-_SEAL] + b"}", digest_size=32).hexdigest()
+    if bare == event.hash and body.endswith(b',"hash":"%b"}' % bare.encode()):
+        return True
     return event_hash(event) == event.hash
 
 
-def interval(
-    event: Event,
-    anchors: Sequence[Anchor],
-    received: int,
-    *,
-    trusted: bool = True,
-    carrier: str = "",
-) -> tuple[int, int]:
-    """When the event happened (UTC ns, low and high), by the anchor of its boot that says it best.
-
-    Without one: by a wall clock that the kernel called synchronised, as far as that can be; else
-    between what is known before and after that boot. If the hub's own time is not `trusted`, there
-    is nothing to hold such a clock against, and nothing that ends the interval for any other.
-    `carrier` is the device that sent event and anchors: what is known of its boots tells nothing of
-    another's.
-    """
-    mine = [anchor for anchor in anchors if anchor.boot == event.boot]
-    best = mine[0] if mine else None
-    if len(mine) > 1:
-        best = min(
-            mine, key=lambda a: a.round_trip // 2 + abs(event.ticks - a.ticks) * DRIFT_PER_NS
-        )
-    if best is None and trusted:
-        own = [a for a in anchors if (a.device or carrier) in ("", event.device)]
-        low, high = bounds(event.boot, event.ticks, event.floor, own, received, event.since)
-        if event.synced and low <= event.wall <= high:
-            return event.wall, event.wall
-        return low, high
-    if best is None and not event.synced:
-        return unheard(event.boot, event.ticks, event.floor, event.since)
-    low, high = effective(event.wall, event.boot, event.ticks, best, received)
-    return (low, high) if low >= 0 else (0, max(high, 0))
-
-
 def _storable(event: Event) -> bool:
-    # SQLite's integers have 64 bits, JSON's have no end.
+    # Its numbers fit into SQLite's 64 bits, or it would not have been decoded.
     return (
-        0 < event.kseq < _INT64
-        and -_INT64 <= event.wall < _INT64
-        and -_INT64 <= event.ticks < _INT64
+        event.kseq > 0
         and 0 < len(event.id) <= _LONGEST_NAME
         and 0 < len(event.device) <= _LONGEST_NAME
         and 0 < len(event.incarnation) <= _LONGEST_NAME

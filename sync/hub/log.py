@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kiosk import bulk
 from kiosk.model import (
     EVIDENCE,
-    Author,
     Envelope,
     Event,
     Kind,
@@ -29,10 +28,11 @@ from sync.hub.auth.keys import hub_keys
 from sync.hub.errors import LogError
 from sync.hub.house import CANONICAL, REGISTERED, House, Proof
 from sync.hub.houseclock import HouseClock
-from sync.hub.judge import Place, Rejected, Trace, interval, judge, place_of, places
+from sync.hub.judge import Place, Rejected, Trace, judge, place_of, places
 from sync.hub.retention import prune
 from sync.hub.tables import OFFSET_BITS, opened
-from sync.hub.transaction import Chain, Room, Transaction
+from sync.hub.timing import Times
+from sync.hub.transaction import Accepted, Chain, Room, Submission, Transaction
 from sync.protocol import Judged
 from sync.signing import is_key
 
@@ -40,51 +40,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from kiosk.clock import Anchor, Clock
+    from kiosk.clock import Clock
     from sync.hub.auth.regained import Regained
     from sync.hub.returned import Word
     from sync.protocol import Signed
 
 _NS_PER_MS = 1_000_000
+_NO_PROOF = Proof()
 # Of `meta`, what transactions change.
 _NOTED = ("received", "prev", "incarnation", "restate", returned.NOTE)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What one connection wants kept: for whom, by whom, the items' bytes, its clock's anchors.
-
-    `origin` stands for the connection, and comes back with each event it put into the log.
-    `signed` says who wrote what. `introduces`: it may bring the keys of devices never heard of,
-    which is for those that may speak for any device, not for a device of its own. `staff`, on whose
-    sign-in it came, with their rank: they write as themselves, and with no higher rank.
-    """
-
-    org: str
-    device: str
-    bodies: Sequence[bytes]
-    anchors: Sequence[Anchor] = ()
-    origin: object = None
-    signed: Sequence[Signed] = ()
-    introduces: bool = True
-    staff: Author | None = None
-
-    def exceeds(self, event: Event) -> bool:
-        """Whether the event claims more than the member of staff that brings it has."""
-        who = self.staff
-        return who is not None and (
-            event.device != self.device or event.by.staff != who.staff or event.by.rank > who.rank
-        )
-
-
-class Accepted(NamedTuple):
-    """One event that entered a room's log; `event` and `envelope` are encoded."""
-
-    room: str
-    offset: int
-    event: bytes
-    envelope: bytes
-    origin: object = None
 
 
 class Log:
@@ -143,7 +107,8 @@ class Log:
         """Start a transaction; raises `sqlite3.Error` if the disk will not have it."""
         self._db.execute("BEGIN IMMEDIATE")
         # Asked once, not for every event: that is a system call.
-        self._now = Transaction(trusted=self._clock.synced())
+        before = max(self._clock.wall() - 1, self._meta["received"])
+        self._now = Transaction(before, before, trusted=self._clock.synced())
 
     def submit(self, submission: Submission) -> list[Judged]:
         """Take a batch in; one verdict per item, in order, true once `commit` has returned."""
@@ -151,11 +116,12 @@ class Log:
         judged = [judge(body, org) for body in submission.bodies]
         found = places(judged, submission.signed, org, lambda s: self._key_for(s, submission))
         self._note_signed(found)
-        known = lookups.known(self._db, [one.id for one in judged if isinstance(one, Event)])
+        before = lookups.known(self._db, [one.id for one in judged if isinstance(one, Event)])
+        times, here = self._times(submission), self._now.ids
         return [
             self._again(body, one, submission)
-            if isinstance(one, Event) and (one.id in known or one.id in self._now.ids)
-            else self._admit(body, one, place.signed, submission)
+            if isinstance(one, Event) and (one.id in before or one.id in here)
+            else self._admit(body, one, place.signed, submission, times)
             if isinstance(one, Event) and place.proven
             else self._doubt(index, one, place, submission)
             for index, (body, one, place) in enumerate(
@@ -246,10 +212,10 @@ class Log:
     def commit(self) -> list[Accepted]:
         """Make it durable; what entered the log, in order. Raises `sqlite3.Error`."""
         done = self._now
+        if done.received > done.began:
+            self._meta["received"] = done.received
         chains = done.chains.items()
-        self._db.executemany(
-            "INSERT INTO event (place, id, body, envelope) VALUES (?, ?, ?, ?)", done.rows
-        )
+        bulk.insert(self._db, "INSERT INTO event (place, id, body, envelope)", done.rows)
         self._db.executemany(
             "UPDATE room SET head = ? WHERE number = ?",
             [(room.head, room.number) for room in done.rooms.values()],
@@ -310,26 +276,49 @@ class Log:
         self._meta["incarnation"], self._meta["prev"] = self._entropy(16).hex(), ""
         self._pin(self._meta["device"], self.incarnation, self.key)
 
+    def _times(self, submission: Submission) -> Times:
+        return Times(submission.anchors, trusted=self._now.trusted, carrier=submission.device)
+
     def _admit(
-        self, body: bytes, event: Event, signed: Signed | None, submission: Submission
+        self,
+        body: bytes,
+        event: Event,
+        signed: Signed | None,
+        submission: Submission,
+        times: Times,
     ) -> Judged:
-        chain = self._chain(event.device, event.incarnation)
+        author = (event.device, event.incarnation)
+        chain = self._now.chains.get(author) or self._chain(*author)
+        hubs = event.kind in house.OWN
+        ours = hubs and self._key(*author) == self.key
         code = "revoked" if event.device in self.revoked else ""
-        ours = event.kind in house.OWN and self._key(event.device, event.incarnation) == self.key
-        if code or submission.exceeds(event) or not (ours or self._may_say(event, submission)):
+        if not code and submission.staff is not None and submission.exceeds(event):
+            code = "right"
+        if not code and hubs and not (ours or self._may_say(event, submission)):
+            code = "right"
+        if code:
             chain.take(event.kseq, event.hash)
-            return self._set_apart(body, event, submission, code or "right")
-        forked = chain.forks(event) and not quarantine.let_in(self._db, body)
-        if forked and event.kind not in EVIDENCE and not ours:
-            return self._set_apart(body, event, submission, "fork")
-        chain.take(event.kseq, event.hash)
+            return self._set_apart(body, event, submission, code)
+        forked = False
+        if not chain.extend(event):
+            forked = chain.forks(event) and not quarantine.let_in(self._db, body)
+            if forked and event.kind not in EVIDENCE and not ours:
+                return self._set_apart(body, event, submission, "fork")
+            chain.take(event.kseq, event.hash)
+        proof = self._heed(event, signed, ours=ours) if hubs else _NO_PROOF
+        envelope = self._enter(body, event, submission, times, "fork" if forked else "", proof)
+        return Judged(event.id, "ok", "", None, msgspec.Raw(envelope))
+
+    def _heed(self, event: Event, signed: Signed | None, *, ours: bool) -> Proof:
+        """Take note of what a hub says; what proves that by itself."""
         if ours and event.incarnation == self.incarnation:
             self._renew()
         if event.kind == Kind.DIRECTORY and house.heed(self._db, event) and ours:
             self._note_returned(event)
-        proof = _proof(event, signed, self._key(event.device, event.incarnation))
-        envelope = self._enter(body, event, submission, "fork" if forked else "", proof)
-        return Judged(event.id, "ok", envelope=msgspec.Raw(envelope))
+        key = self._key(event.device, event.incarnation)
+        if signed is None or key is None or signed.first < signed.last:
+            return _NO_PROOF
+        return Proof(key, signed.signature)
 
     def _note_returned(self, event: Event) -> None:
         if event.data["record"] in REGISTERED:
@@ -337,9 +326,7 @@ class Log:
             returned.note(self._meta, event)
 
     def _may_say(self, event: Event, submission: Submission) -> bool:
-        """Whether it is no hub's own kind of event, or another hub's, handed on by its owner."""
-        if event.kind not in house.OWN:
-            return True
+        """Whether what a hub says may come from another: another hub's, handed on by its owner."""
         itself = not submission.introduces and event.device == submission.device
         return not (itself or submission.staff is not None or event.device in self.paired)
 
@@ -348,21 +335,19 @@ class Log:
         body: bytes,
         event: Event,
         submission: Submission,
-        code: str = "",
-        proof: Proof = Proof(),  # noqa: B008  a tuple
+        times: Times,
+        code: str,
+        proof: Proof,
     ) -> bytes:
-        room = self._room(event.room)
+        now = self._now
+        room = now.rooms.get(event.room) or self._room(event.room)
         room.head = offset = room.head + 1
-        received = self._received()
-        trusted = self._now.trusted
-        low, high = interval(
-            event, submission.anchors, received, trusted=trusted, carrier=submission.device
-        )
+        now.received = received = now.received + 1
+        low, high = times.interval(event, received)
         rank = event.by.rank if event.by.rank > 0 else 0
         envelope = encode_envelope(
             Envelope(self.epoch, offset, received, low, high, "accepted", code, rank, *proof)
         )
-        now = self._now
         now.rows.append((room.number << OFFSET_BITS | offset, event.id, body, envelope))
         now.ids[event.id] = (event.hash, envelope)
         now.accepted.append(Accepted(event.room, offset, body, envelope, submission.origin))
@@ -454,14 +439,16 @@ class Log:
         house.heed(self._db, event)
         body = encode_event(event)
         submission = Submission(org, self.device, [body])
-        self._enter(body, event, submission, proof=self._house.prove(event))
+        proof = self._house.prove(event)
+        self._enter(body, event, submission, self._times(submission), "", proof)
 
     def _received(self) -> int:
-        """The hub's own time, never twice the same and never backwards, also over restarts."""
-        last: int = self._meta["received"]
-        now = self._clock.wall()
-        self._meta["received"] = now = now if now > last else last + 1
-        return now
+        """The hub's own time, never twice the same and never backwards, also over restarts.
+
+        The clock is asked once in a transaction, all of which had come by then.
+        """
+        self._now.received = received = self._now.received + 1
+        return received
 
     def _room(self, name: str) -> Room:
         room = self._rooms.get(name)
@@ -485,10 +472,3 @@ class Log:
             chain = self._chains[key] = Chain(*known)
         self._now.chains[key] = chain
         return chain
-
-
-def _proof(event: Event, signed: Signed | None, key: str | None) -> Proof:
-    """What proves a hub's record by itself, so that it may be handed on from here."""
-    if event.kind not in house.OWN or signed is None or key is None or signed.first < signed.last:
-        return Proof()
-    return Proof(key, signed.signature)

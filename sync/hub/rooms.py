@@ -27,9 +27,9 @@ from sync.protocol import MAX_BATCH_BYTES, Close, Page, Position, kept
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sync.hub.log import Accepted
     from sync.hub.members import Member, Seat
     from sync.hub.pages import Pages, Row
+    from sync.hub.transaction import Accepted
 
 COALESCE = 0.010  # seconds between two frames of one room, under load
 _TURN = 500  # members written to before others get the loop

@@ -23,11 +23,11 @@ from sync.protocol import Close, Position
 
 if TYPE_CHECKING:
     from kiosk.model import Entry
-    from sync.hub.log import Accepted
     from sync.hub.members import Member, Seat
     from sync.hub.rosters import Rosters
     from sync.hub.rowframes import Place
     from sync.hub.rows import Delta
+    from sync.hub.transaction import Accepted
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from sync.hub.sources import Source
 
 if TYPE_CHECKING:
     from sync.hub.access import Who
-    from sync.hub.log import Accepted
     from sync.hub.rooms import Rooms
+    from sync.hub.transaction import Accepted
 
 # In all folds; a site's own once, and by half in each. About 1.2 KiB for one.
 MOST_EVENTS = 200_000

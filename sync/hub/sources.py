@@ -12,8 +12,8 @@ from sync.hub.rows import entry_of
 
 if TYPE_CHECKING:
     from kiosk.model import Entry
-    from sync.hub.log import Accepted
     from sync.hub.pages import Pages, Row
+    from sync.hub.transaction import Accepted
 
 
 class Source:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from sync.hub.log import Accepted, Log
+    from sync.hub.log import Log
+    from sync.hub.transaction import Accepted
 
 _LOG = logging.getLogger(__name__)
 

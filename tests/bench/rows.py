@@ -23,7 +23,8 @@ from kiosk.clock import SystemClock
 from kiosk.model import Presence, Status
 from sync import protocol as p
 from sync.hub.frames import framed
-from sync.hub.log import Log, Submission
+from sync.hub.log import Log
+from sync.hub.transaction import Submission
 from tests.bench.crowd import TOKEN, Crowd, Publisher, Server, masked, server, settle, upgrade
 from tests.bench.fanout import BLOCKS, of_blocks, published
 from tests.bench.line import Line

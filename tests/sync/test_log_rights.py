@@ -6,7 +6,8 @@ import contextlib
 
 from kiosk.model import Author as By
 from kiosk.model import Kind, Rank, decode_event
-from sync.hub.log import Log, Submission
+from sync.hub.log import Log
+from sync.hub.transaction import Submission
 from sync.signing import Signer
 from tests.sync.rig import ORG, Author, TestClock, one_by_one, signed, signer
 
