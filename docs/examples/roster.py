@@ -42,10 +42,15 @@ class Roster(Viewer):
         return super().wish() | {"rows": True, "names": "public"}
 
     def take(self, message: Message) -> bool:
-        """Whether all is well; False if something is missing: subscribe again from the cursor."""
+        """Whether all is well; False if something is missing: subscribe again from the cursor.
+
+        Raises ConnectionError if there are no rows just now.
+        """
         have = self.cursor["received"] if self.cursor else -1
         if message["type"] == "position":
             return bool(message["received"] <= have)
+        if message["type"] == "error":  # such as `busy`: come back in a while
+            raise ConnectionError(message["message"])
         if message["type"] != "rows":
             return True
         if message.get("snapshot"):

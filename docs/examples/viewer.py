@@ -95,8 +95,13 @@ class Viewer:
         until = loop.time() + self.climb
         while loop.time() < until:
             wait = min(20.0, until - loop.time())
-            for message in await loop.run_in_executor(None, self.poll, wait):
-                self.take(message)
+            try:
+                for message in await loop.run_in_executor(None, self.poll, wait):
+                    self.take(message)
+            except PermissionError:
+                raise
+            except OSError:  # the hub is away
+                return
             self.transport, self.tries = "polling", 0
 
     def poll(self, wait: float) -> list[Message]:

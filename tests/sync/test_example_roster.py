@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -103,6 +104,24 @@ async def test_a_restored_hub_shows_what_it_knows(example, tmp_path):
         restore(db, file)
         await stack.enter_async_context(hub(db, port=int(server.url.rpartition(":")[2])))
         await until(lambda: one.counts["inside"] == 2)
+        assert one.shown() == meant(db)
+
+
+@pytest.mark.parametrize("status", [None, 400])
+async def test_it_comes_back_to_a_hub_that_has_no_rows_just_now(example, tmp_path, status):
+    db, asked = tmp_path / "hub.db", []
+    async with (
+        hub(db) as server,
+        proxied(server.url, refuse=status) as proxy,
+        following(example, proxy.url) as one,
+    ):
+        wish = one.wish
+        one.wish = lambda: (asked.append(1), wish())[1]
+        with mock.patch("sync.hub.rosters.MOST_EVENTS", -1):
+            await until(lambda: len(asked) > 1)
+            assert not one.changes
+        await direct(server.url, sitting(), person(1))
+        await until(lambda: one.rows)
         assert one.shown() == meant(db)
 
 

@@ -119,3 +119,20 @@ async def test_it_asks_for_another_token_instead_of_knocking_for_ever(example, t
         async with asyncio.timeout(10):
             with pytest.raises(PermissionError):
                 await viewer.follow()
+
+
+async def test_it_outlives_a_hub_that_goes_away_while_it_polls(example, tmp_path):
+    author, db = Author(), tmp_path / "hub.db"
+    async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as first:
+        server = await first.enter_async_context(hub(db))
+        proxy = await stack.enter_async_context(proxied(server.url, refuse=400))
+        async with joined(server.url) as peer:
+            await peer.push(author.body())
+        viewer = await stack.enter_async_context(following(example, proxy.url))
+        await until(lambda: viewer.transport == "polling")
+        await first.aclose()
+        await until(lambda: viewer.tries > 1)
+        again = await stack.enter_async_context(hub(db, port=int(server.url.rpartition(":")[2])))
+        async with joined(again.url) as peer:
+            await peer.push(author.body())
+        await until(lambda: viewer.people() == ["p1", "p2"])

@@ -252,6 +252,27 @@ async def test_all_readers_of_one_kind_get_the_same_bytes(path, monkeypatch):
         assert made.count(p.Rows) == 2
 
 
+async def test_rows_have_the_same_bytes_on_every_transport(path):
+    async with asked(path) as web, joined(web.url, hello("viewer")) as peer:
+        await direct(web.url, sitting(), person(1))
+        await follow(peer, View())
+        view = View()
+        _, found = await web.ask("POST", "/v1/poll", p.Poll([view.wish()]))
+        assert all(view.take(message) for message in found)
+        async with web.listening(ROOM, rows="1") as stream:
+            await stream.get(p.Rows)
+            waiting = asyncio.ensure_future(  # noqa: TID251  a request that is under way
+                web.ask("POST", "/v1/poll", p.Poll([view.wish()], 10))
+            )
+            await until(lambda: web.server._core.transports()["polling"] == 1)
+            await web.push(Author().body())
+            over_websocket = p.encode(await peer.get(p.Rows))
+            assert p.encode((await stream.get(p.Rows))[1]) == over_websocket
+            assert json.dumps((await waiting)[1][-1], separators=(",", ":")).encode() == (
+                over_websocket
+            )
+
+
 # -- cursors ---------------------------------------------------------------------------------------
 
 
