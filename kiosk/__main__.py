@@ -130,6 +130,7 @@ for _command in (
         "kiosk.pair_command",
         "Let this kiosk into the hub at URL with the CODE that `kiosk hub pair` printed there.",
     ),
+    LazyCommand("people", "kiosk.people_commands", "The people this site knows."),
     LazyCommand(
         "reset",
         "kiosk.outbox_commands",
@@ -142,6 +143,7 @@ for _command in (
         "sensor", "kiosk.sensor_commands", "The fingerprint reader and the templates in it."
     ),
     LazyCommand("session", "kiosk.review_commands", "Close and reopen a session."),
+    LazyCommand("sessions", "kiosk.people_commands", "The sessions this site knows."),
     LazyCommand(
         "sign-in",
         "kiosk.outbox_commands",
@@ -155,33 +157,6 @@ for _command in (
     ),
 ):
     main.add_command(_command)
-
-
-@main.group()
-def people() -> None:
-    """The people this site knows."""
-
-
-@people.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@CONFIG
-def import_people(file: Path, path: Path | None) -> None:
-    """Add or change people from a CSV file: id,first_name,last_name,kind,code,badge."""
-    config = _prepared(path)
-    with one_line():
-        from kiosk.badges import keeper  # noqa: PLC0415
-        from kiosk.directory import BadRowsError, read_people  # noqa: PLC0415
-        from kiosk.ownhub import hub_client  # noqa: PLC0415
-
-        try:
-            found = read_people(file, keeper(config))
-        except BadRowsError as error:
-            for problem in error.problems:
-                click.echo(f"{file}: {problem}", err=True)
-            raise
-        with hub_client(config) as client:
-            taken = client.send_people(found)
-    click.echo(f"{taken.changed} people added or changed, {taken.unchanged} unchanged")
 
 
 @main.command()

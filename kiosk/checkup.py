@@ -16,6 +16,7 @@ from kiosk.badges import BadgeError, badge_key
 from kiosk.finding import Finding
 from kiosk.glance import glance, kiosk_runs
 from kiosk.model import Kind
+from kiosk.pairing import PairingError
 from kiosk.peek import peek
 from kiosk.proof import Finding as Proven
 from kiosk.revocation import orders_in
@@ -69,7 +70,7 @@ def records_findings(config: Config) -> Iterator[Finding]:
     for name, look in looks.items():
         try:
             yield look(config)
-        except (VaultError, BadgeError) as error:
+        except (VaultError, BadgeError, PairingError) as error:
             yield Finding(name, well=False, seen=str(error))
         except _UNREADABLE as error:
             yield Finding(name, well=False, seen=f"cannot be read: {error}")
@@ -197,15 +198,23 @@ def _kept(config: Config) -> list[tuple[Label, Sealed]]:
 
 
 def _badges(config: Config) -> Finding:
-    key = badge_key(config)
+    key = badge_key(config, make=False)
     with glance(config.database) as records:
         people = records.people()
     badges = [badge for person in people for badge in person.badges]
-    strange = sum(not key.made(badge) for badge in badges)
     told = f"{len(badges)} badges of {sum(bool(p.badges) for p in people)} people"
+    strange = sum(not key.made(badge) for badge in badges)
+    older = sum(not key.makes(badge) for badge in badges) - strange
     if strange:
         told += (
             f"; {strange} were imported with another pepper or organisation and are not known"
             " here: import the people again"
         )
-    return Finding("badges", well=True, seen=told, mind=bool(strange))
+    if key.source and older:
+        told += f"; {older} are kept without the present pepper: import the people again"
+    if key.source:
+        told += f"; the pepper is that of {key.source}"
+    elif badges:
+        told += "; kept without a pepper: pair this kiosk, or name a [badge] pepper_file"
+    mind = bool(strange or older or (badges and not key.source))
+    return Finding("badges", well=True, seen=told, mind=mind)

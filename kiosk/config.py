@@ -152,7 +152,8 @@ class Badge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `prefix`, `suffix` and the lengths are what the reader types; `key_gap_ms` is the longest time
     between its keys; a badge counts again after `repeat_seconds` away. `pattern` finds the token
-    in what was read (see `drivers.badge`). `pepper_file` (0600) is the same at all kiosks.
+    in what was read (see `drivers.badge`). `pepper_file` (0600) is the same at all kiosks;
+    without it the pepper is the hub's (see `kiosk.badges`).
     """
 
     enabled: bool = True

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 
 def paired(config: Config) -> Config:
-    """The settings, with the hub that this kiosk was paired with if they name none.
+    """The settings, with the hub that this kiosk was paired with.
 
-    Raises `PairingError` if the pairing cannot be read.
+    Raises `PairingError` if the pairing cannot be read, or the settings name another hub.
     """
-    if config.hub.url:
-        return config
-    found = _kept(config)
+    found = kept_pairing(config)
     if found is None:
         return config
     return msgspec.structs.replace(config, hub=msgspec.structs.replace(config.hub, url=found.url))
@@ -33,14 +31,11 @@ def paired(config: Config) -> Config:
 def pairing_of(config: Config) -> Pairing | None:
     """The pairing whose token is shown, None if another token is: of the environment or a file.
 
-    Raises `PairingError` if it cannot be read.
+    Raises `PairingError` as `paired` does.
     """
     if config.hub.token_file or os.environ.get(VARIABLE, "").strip():
         return None
-    found = _kept(config)
-    if found is None or (config.hub.url or found.url).rstrip("/") != found.url:
-        return None
-    return found
+    return kept_pairing(config)
 
 
 def token_of(config: Config) -> str:
@@ -61,10 +56,20 @@ def token_of(config: Config) -> str:
     return token
 
 
-def _kept(config: Config) -> Pairing | None:
+def kept_pairing(config: Config) -> Pairing | None:
+    """The pairing of this kiosk, whichever token it shows; None if it is not paired.
+
+    Raises `PairingError` as `paired` does.
+    """
     if not os.path.lexists(config.directory / PAIRING_FILE):
         return None
     # What it imports to speak HTTP costs the kiosk a twentieth of its time to the first frame.
     from kiosk import pairing  # noqa: PLC0415
 
-    return pairing.kept(config.directory)
+    found = pairing.kept(config.directory)
+    if found is not None and (config.hub.url or found.url).rstrip("/") != found.url:
+        raise pairing.PairingError(
+            f"the settings name the hub {config.hub.url}, but this kiosk is paired with"
+            f" {found.url}: take [hub] url out, or end the pairing with kiosk unpair"
+        )
+    return found

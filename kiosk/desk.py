@@ -120,7 +120,7 @@ class Desk:
 
     def badge(self, token: str) -> None:
         """Check in by badge; each is recorded, however fast they follow one another."""
-        kept = self._badge_key.hash(token)
+        kept = self._badge_key.hashes(token)
         self._claimed(self._roll.with_badge(kept), "badge", Reason.UNKNOWN_BADGE)
 
     def not_you(self) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drivers.slots import Binding, Entry, SlotState
-from kiosk.model import Person, decode_event
+from kiosk.entries import readable
+from kiosk.model import decode_event
 from kiosk.peek import peek
+from kiosk.record_kinds import PERSON, SESSION
 from kiosk.records import SensorBinding, Slot
 from kiosk.storefile import StoreError, translated
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kiosk.model import Event, Kind
+    from kiosk.model import Event, Kind, Person, Session
 
 
 class Glance:
@@ -41,7 +43,12 @@ class Glance:
     def people(self) -> list[Person]:
         """Every person of the directory, active or not."""
         rows = self._rows("SELECT value FROM directory WHERE record = 'person'")
-        return [msgspec.json.decode(row[0], type=Person) for row in rows]
+        return readable(rows, PERSON)
+
+    def sessions(self) -> list[Session]:
+        """Every session of the directory."""
+        rows = self._rows("SELECT value FROM directory WHERE record = 'session'")
+        return readable(rows, SESSION)
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""

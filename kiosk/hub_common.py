@@ -67,6 +67,15 @@ def register_of(db: Path) -> Iterator[Register]:
         yield register
 
 
+def site_of(db: Path, org: str, site: str) -> tuple[str, str]:
+    """The organisation and site that are meant: as given, else as in `kiosk hub init`."""
+    with one_line(), register_of(db) as register:
+        org, site = org or register.setting("org"), site or register.setting("site")
+    if not (org and site):
+        raise click.UsageError("say which organisation and site: --org ORG --site SITE")
+    return org, site
+
+
 @contextlib.contextmanager
 def client_of(db: Path, org: str, site: str) -> Iterator[HubClient]:
     """A client of the hub at `db`, which is started for the moment if it does not run."""
@@ -74,13 +83,11 @@ def client_of(db: Path, org: str, site: str) -> Iterator[HubClient]:
     from kiosk.config import load  # noqa: PLC0415
     from sync.hub.tokens import hub_token  # noqa: PLC0415
 
+    org, site = site_of(db, org, site)
     with one_line():
         ca = load(None, os.environ).hub.ca
     with register_of(db) as register:
-        org, site = org or register.setting("org"), site or register.setting("site")
         known_as = register.setting("url")
-    if not (org and site):
-        raise click.UsageError("say which organisation and site: --org ORG --site SITE")
     token = hub_token(db, os.environ)
     with ownhub.client_of(db, token, org, site, ca, known_as) as client:
         yield client

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from kiosk.hub_common import FILE, client_of, local, of_hub, utc, with_db
+from kiosk.hub_common import FILE, client_of, local, of_hub, site_of, utc, with_db
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
@@ -41,23 +41,27 @@ def list_people(db: Path) -> None:
 @click.argument("file", type=FILE)
 @click.option("--org", default="", help="The organisation's id (default: as in hub init).")
 @click.option("--site", default="", help="The site's id (default: as in hub init).")
+@click.option("--badge-pattern", default="", help="As [badge] pattern in the kiosks' settings.")
+@click.option("--pepper-file", type=FILE, help="As [badge] pepper_file in the kiosks' settings.")
 @of_hub
-def import_people(db: Path, *, file: Path, org: str, site: str) -> None:
-    """Add or change people from a CSV file: id,first_name,last_name,kind,code.
+def import_people(
+    db: Path, *, file: Path, org: str, site: str, badge_pattern: str, pepper_file: Path | None
+) -> None:
+    """Add or change people from a CSV file: id,first_name,last_name,kind,code,badge.
 
-    Badges are for `kiosk people import` on a kiosk, which has the pepper that protects them.
+    Badges are protected by the site's pepper, which its kiosks have from their pairing.
     """
-    from kiosk.directory import BadRowsError, read_people  # noqa: PLC0415
+    from kiosk.badges import badge_key_of_hub, keeper  # noqa: PLC0415
+    from kiosk.people_commands import bad_rows_told  # noqa: PLC0415
+    from kiosk.people_file import hand_in, read_people  # noqa: PLC0415
 
+    org, site = site_of(db, org, site)
     with one_line():
-        try:
-            found = read_people(file)
-        except BadRowsError as error:
-            for problem in error.problems:
-                click.echo(f"{file}: {problem}", err=True)
-            raise
-        with client_of(db, org, site) as client:
-            taken = client.send_people(found)
+        key = badge_key_of_hub(db, org, site, pepper_file)
+        with bad_rows_told(file):
+            rows = read_people(file, keeper(key, badge_pattern))
+            with client_of(db, org, site) as client:
+                taken = hand_in(rows, client)
     click.echo(f"{taken.changed} people added or changed, {taken.unchanged} unchanged")
 
 

@@ -11,7 +11,7 @@ from kiosk.model import Attendance, Counts, Person, RosterRow, Status
 from kiosk.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from kiosk.clock import Clock
     from kiosk.model import Change, Session
@@ -75,9 +75,10 @@ class Roll:
         found = [person for person in self.people.values() if person.code and person.code == code]
         return found[0] if len(found) == 1 else None
 
-    def with_badge(self, kept: str) -> Person | None:
-        """The one person who has a badge with this keyed hash."""
-        found = [person for person in self.people.values() if kept in person.badges]
+    def with_badge(self, kept: Collection[str]) -> Person | None:
+        """The one person who has a badge with one of these keyed hashes."""
+        wanted = frozenset(kept)
+        found = [p for p in self.people.values() if not wanted.isdisjoint(p.badges)]
         return found[0] if len(found) == 1 else None
 
     def expected(self) -> Sequence[str]:

@@ -24,7 +24,7 @@ from kiosk import config as settings
 from kiosk.app import App
 from kiosk.badges import BadgeKey
 from kiosk.clock import NS, Clock, SystemClock
-from kiosk.directory import HubClient, read_people
+from kiosk.directory import HubClient
 from kiosk.errors import KioskError
 from kiosk.model import (
     Author,
@@ -37,6 +37,7 @@ from kiosk.model import (
     Session,
     session_id,
 )
+from kiosk.people_file import read_people
 from kiosk.rules import local_date
 from kiosk.slots import StoredSlots
 from kiosk.store import Draft, Store, StoreBusyError
@@ -305,7 +306,7 @@ def _take(out: Path) -> None:
 def sample_people() -> list[Person]:
     """The people that come with Whorl."""
     with resources.as_file(resources.files("resources") / "people.csv") as path:
-        return read_people(path, BadgeKey(ORG).hash)
+        return [row.person for row in read_people(path, BadgeKey(ORG).hashes)]
 
 
 def _session(zone: str, now: int, late_after: float) -> Session:

@@ -16,11 +16,12 @@ from PySide6.QtGui import QImage
 
 from drivers.emulator import Emulator
 from kiosk.clock import SystemClock
-from kiosk.model import Person
+from kiosk.model import Kind, Person, encode_event
 from kiosk.store import Store
 from sync.hub.tokens import VARIABLE
 from tests.flow.conftest import rows
 from tests.kiosk.test_desk import directory
+from tests.kiosk.test_store import envelope, foreign
 from tests.waiting import wait_for
 
 MODULE = [sys.executable, "-m"]
@@ -416,3 +417,32 @@ def test_an_unknown_person_is_a_plain_line(settings, known):
     done = run("kiosk", "enrol", "nobody", "--config", settings, check=False)
     assert done.returncode == 1
     assert 'nobody has the id "nobody"' in done.stderr
+
+
+def test_people_and_sessions_are_listed_by_a_kiosk_that_runs_and_one_that_does_not(
+    settings, tmp_path
+):
+    for what, nothing in (("people", "Nobody yet"), ("sessions", "None yet")):
+        done = run("kiosk", what, "list", "--config", settings)
+        assert (done.stdout, nothing in done.stderr) == ("", True)
+    store = Store.open(
+        tmp_path / "kiosk.db", org="club", site="hall", clock=SystemClock(), zone="UTC"
+    )
+    noon = 1_772_366_400_000_000_000
+    times = {"zone": "Europe/London", "starts": noon, "ends": noon + 3_600_000_000_000}
+    evening = {"record": "session", "id": "s-1", "rev": 2}
+    evening["value"] = {"id": "s-1", "title": "Evening"} | times
+    event = foreign("dir-s-1", 2, Kind.DIRECTORY, None, None, data=evening)
+    items = [*directory([Person("ann", "Ann", "Lee")]), (encode_event(event), envelope(2))]
+    try:
+        store.apply_remote("site", "e", items, 2).result()
+        for _ in range(2):
+            said = run("kiosk", "people", "list", "--config", settings).stdout
+            assert said.split() == ["ann", "Ann", "L.", "member"]
+            full = run("kiosk", "people", "list", "--full", "--config", settings).stdout
+            assert full.split() == ["ann", "Ann", "Lee", "member"]
+            said = run("kiosk", "sessions", "list", "--config", settings).stdout
+            assert said.split() == ["2026-03-01", "12:00", "Evening", "s-1"]
+            store.close()
+    finally:
+        store.close()

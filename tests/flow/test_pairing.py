@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kiosk import hubs
+from kiosk.badges import BadgeKey, badge_key
 from kiosk.clock import SystemClock
 from kiosk.config import PAIRING_FILE, Config, Organisation, SiteSection, Storage
 from kiosk.credentials import pairing_of
@@ -257,3 +259,50 @@ def test_the_doctor_greets_with_this_kiosks_key_and_sees_another_hub(paired_kios
     store.close()
     told = parts(command("doctor", "--config", settings, code=1))["hub"]
     assert hubs.OTHER in told
+
+
+def badges_at(db, person):
+    query = "SELECT value FROM directory WHERE record = 'person' AND id = ?"
+    return json.loads(rows(db, query, (person,))[0][0]).get("badges", [])
+
+
+def test_hub_and_paired_kiosk_keep_a_badge_alike_and_nobody_takes_anothers(
+    paired_kiosk, tmp_path, monkeypatch
+):
+    db, _, settings, config = paired_kiosk
+    people = tmp_path / "people.csv"
+    people.write_text("id,first_name,last_name,code,badge\nann,Ann,Lee,1234,20417\n")
+    refused = command("people", "import", people, "--config", settings, code=1)
+    assert "(403)" in refused
+    assert "kiosk hub people import FILE" in refused
+    assert "WHORL_HUB_TOKEN" in refused
+    assert "1 people added" in command("hub", "people", "import", people, "--db", db)
+    (kept,) = badges_at(db, "ann")
+    assert kept == badge_key(config).hash("20417") != BadgeKey("club").hash("20417")
+    monkeypatch.setitem(PLAIN, "WHORL_HUB_TOKEN", db.with_name("hub.db.token").read_text().strip())
+    assert "1 unchanged" in command("people", "import", people, "--config", settings)
+    people.write_text(
+        "id,first_name,last_name,code,badge\nbob,Bob,Ray,2345,20417\ncy,Cy,Fox,1234,\n"
+    )
+    for words in (("people", "import", people, "--config", settings),
+                  ("hub", "people", "import", people, "--db", db)):  # fmt: skip
+        said = command(*words, code=1)
+        assert "line 2: its badge is Ann L.'s already" in said
+        assert 'line 3: code "1234" is Ann L.\'s already' in said
+    with people.open("a") as file:
+        file.write("ann,Ann,Lee,,\n")
+    assert "3 people added or changed" in command("people", "import", people, "--config", settings)
+    assert badges_at(db, "ann") == []
+    assert badges_at(db, "bob") == [kept]
+
+
+def test_settings_that_name_another_hub_than_the_pairings_are_one_line(paired_kiosk, monkeypatch):
+    _, url, settings, _ = paired_kiosk
+    monkeypatch.setitem(PLAIN, "WHORL_HUB_URL", "https://other.example")
+    for words in (("run",), ("people", "import", settings)):
+        said = command(*words, "--config", settings, code=1)
+        assert f"name the hub https://other.example, but this kiosk is paired with {url}" in said
+        assert "Traceback" not in said
+    told = parts(command("doctor", "--config", settings, code=1))
+    assert "https://other.example" in told["token"]
+    assert "FAIL" in told["hub"]

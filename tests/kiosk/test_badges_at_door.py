@@ -67,6 +67,15 @@ async def test_badges_faster_than_their_answers_are_all_recorded(store, clock):
     door.desk.stop()
 
 
+async def test_a_badge_kept_before_there_was_a_pepper_still_opens_the_door(store, clock):
+    door = Door(store, clock, badge_key=BadgeKey("club", b"a new pepper here", former=(KEY,)))
+    door.desk.badge("B-1002")
+    await door.until(lambda: door.desk.state.outcome is not None)
+    outcome = door.desk.state.outcome
+    assert (outcome.kind, outcome.person.id) == (OutcomeKind.ACCEPTED, "bob")
+    door.desk.stop()
+
+
 async def test_neither_log_nor_database_ever_holds_a_token(door, caplog):
     caplog.set_level("DEBUG")
     door.desk.badge("B-1001")

@@ -9,7 +9,7 @@ from drivers.emulator import Emulator
 from drivers.events import SensorUp
 from drivers.reconcile import adopt
 from drivers.zfm import open_zfm
-from kiosk.badges import BadgeKey
+from kiosk.badges import BadgeKey, badge_key
 from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import SystemClock
 from kiosk.config import Badge, Organisation, Sensor
@@ -139,6 +139,12 @@ def test_badges_of_another_pepper_are_counted(config, store, tmp_path):
     found = findings(config)["badges"]
     assert (found.well, found.mind) == (True, True)
     assert found.seen.startswith("2 badges of 1 people; 1 were imported with another pepper")
+    assert "kept without a pepper" in found.seen
+    badge_key(config).hash("1")  # an import makes the own hub's secret
+    found = findings(config)["badges"]
+    assert found.mind
+    assert "1 are kept without the present pepper: import the people again" in found.seen
+    assert "the pepper is that of this kiosk's own hub" in found.seen
     nowhere = Badge(pepper_file=str(tmp_path / "nowhere"))
     assert marks(msgspec.structs.replace(config, badge=nowhere))["badges"] == "FAIL"
 

@@ -85,19 +85,23 @@ def test_a_pairing_is_kept_for_its_owner_only(tmp_path):
     assert not pairing.forget(tmp_path)
 
 
-def test_a_paired_kiosk_goes_to_that_hub_unless_its_settings_name_another(tmp_path, monkeypatch):
+def test_a_paired_kiosk_goes_to_that_hub_and_its_settings_may_name_no_other(tmp_path, monkeypatch):
     pairing.keep(tmp_path, GIVEN)
     plain = Config(storage=Storage(str(tmp_path)))
     assert paired(plain).hub.url == GIVEN.url
     assert token_of(paired(plain)) == GIVEN.token
     record = logging.LogRecord("a", logging.INFO, "", 1, "shown: %s", (GIVEN.token,), None)
     assert GIVEN.token not in log.Redact().format(record)
+    same = Config(storage=Storage(str(tmp_path)), hub=HubSection(f"{GIVEN.url}/"))
+    assert token_of(paired(same)) == GIVEN.token
     other = Config(storage=Storage(str(tmp_path)), hub=HubSection("https://other"))
-    assert paired(other).hub.url == "https://other"
-    assert pairing_of(other) is None
-    assert token_of(other) != GIVEN.token
+    for ask in (paired, pairing_of, token_of):
+        with pytest.raises(PairingError, match=f"the hub https://other, but .* with {GIVEN.url}"):
+            ask(other)
     monkeypatch.setenv("WHORL_HUB_TOKEN", "given")
     assert token_of(paired(plain)) == "given"
+    with pytest.raises(PairingError, match="kiosk unpair"):
+        paired(other)  # whosever token it is, it goes to no hub by mistake
 
 
 async def test_a_token_is_renewed_and_kept_before_and_after_it_expired(tmp_path):
