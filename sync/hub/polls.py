@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from kiosk.tasks import spawn, stop
+from sync.hub.auth.denied import DeniedError
 from sync.hub.members import LAGGING, Member
+from sync.protocol import Close
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
     from sync.hub.access import Who
     from sync.hub.core import Core
     from sync.hub.frames import Parcel
-    from sync.protocol import Close, Poll
+    from sync.protocol import Poll
 
 # Seconds for which a kiosk that asked counts as present: longer than it waits between two times.
 _LINGERS = 30.0
+_REFUSALS = {Close.TOKEN: "token", Close.REVOKED: "revoked"}
 _GATHER = 0.015  # seconds that more of a burst may join what has come
 
 
@@ -34,9 +37,13 @@ class Ask:
         self._size = 0
         self._news = asyncio.Event()
         self._full = asyncio.Event()
+        self._refused: DeniedError | None = None
 
     async def run(self, poll: Poll) -> bytes:
-        """A JSON array of messages. Raises `DeniedError` if there are too many connections."""
+        """A JSON array of messages.
+
+        Raises `DeniedError` if there are too many connections, or its bearer may stay no longer.
+        """
         self._core.enter(self, self._who, alone=False)
         try:
             for parcel in self._core.notes_for(self._who):
@@ -48,6 +55,8 @@ class Ask:
         finally:
             self._member.gone()
             self._core.leave(self)
+        if self._refused is not None:
+            raise self._refused
         return b"[" + b",".join(self._said) + b"]"
 
     async def _wait(self, seconds: float) -> None:
@@ -86,6 +95,9 @@ class Ask:
         if self._full.is_set():
             await asyncio.Event().wait()
 
-    def close(self, code: Close, reason: str) -> None:  # noqa: ARG002
+    def close(self, code: Close, reason: str) -> None:
+        if code in _REFUSALS:
+            self._refused = DeniedError(_REFUSALS[code], reason, code)
+            self._refused.noted = True  # by whoever ended it
         self._full.set()
         self._news.set()

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from kiosk.clock import NS
 from kiosk.model import Author as By
 from kiosk.model import Rank, session_room, site_room
+from kiosk.tasks import spawn
 from sync import protocol as p
 from sync.hub.auth.limits import Limits, Rate
 from sync.protocol import Close
@@ -272,12 +273,21 @@ async def _lines_of(hub, token):
     return reader, writer
 
 
+async def _end_of(hub, token):
+    """A cursor behind which there is nothing yet, so that a poll waits."""
+    pages = (await hub.get("/v1/poll?" + query(device="", room=OWN), token))[1]
+    return f"{pages[-1]['epoch']}:{pages[-1]['offset']}"
+
+
 @pytest.mark.parametrize("cause", ["revoked", "expired"])
 async def test_live_connections_end_within_five_seconds_with_the_reason(tmp_path, cause):
     async with stage(tmp_path) as hub:
         token = (await hub.paired())["token"]
         code = Close.REVOKED if cause == "revoked" else Close.TOKEN
         reader, writer = await _lines_of(hub, token)
+        path = "/v1/poll?" + query(device="", room=OWN, cursor=await _end_of(hub, token), wait="30")
+        waiting = spawn(hub.get(path, token), "poll")
+        await until(lambda: hub.server._core.transports()["polling"] == 1)
         try:
             async with opened(hub.url, token) as peer:
                 await peer.say(hello(key=""))
@@ -289,7 +299,10 @@ async def test_live_connections_end_within_five_seconds_with_the_reason(tmp_path
                     hub.clock.now += 90 * 86_400 * NS
                 assert await peer.closed() == code
                 rest = await asyncio.wait_for(reader.read(), 10)
+                status, answer = await asyncio.wait_for(waiting, 10)
                 assert time.monotonic() - began < 5
+            told = {"revoked": (403, "revoked"), "expired": (401, "token")}
+            assert (status, answer["code"]) == told[cause]
             assert f"closed {code.value}".encode() in rest
         finally:
             writer.close()
