@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
-from PySide6.QtGui import QAccessible
+from PySide6.QtGui import QAccessible, QGuiApplication
 from PySide6.QtTest import QTest
 
 from kiosk.model import Phase
@@ -24,6 +24,18 @@ def visible(root, kind):
         return []
     own = [root] if root.inherits(kind) and root.width() > 0 else []
     return own + [each for child in root.childItems() for each in visible(child, kind)]
+
+
+def pressable(stage):
+    """Whatever on show can be pressed."""
+    found = visible(stage.shell.window.contentItem(), "QQuickItem")
+    return [item for item in found if _is_a(item.metaObject(), "Press")]
+
+
+def _is_a(kind, name):
+    while kind is not None and not kind.className().startswith(f"{name}_QML"):
+        kind = kind.superClass()
+    return kind is not None
 
 
 def scene_rect(text, inner=None):
@@ -115,7 +127,7 @@ def test_every_tappable_has_a_name_and_is_large_enough(qapp, stage, size):
         getattr(stage, name)()
         qapp.processEvents()
         stage.shell.window.grabWindow()
-        for button in visible(stage.shell.window.contentItem(), "QQuickAbstractButton"):
+        for button in pressable(stage):
             told = QAccessible.queryAccessibleInterface(button)
             assert told.role() == QAccessible.Role.Button, button.objectName()
             assert told.text(QAccessible.Text.Name).strip(), f"{name}: {button.objectName()}"
@@ -130,7 +142,7 @@ def test_hit_areas_never_overlap(qapp, stage):
         getattr(stage, name)()
         qapp.processEvents()
         stage.shell.window.grabWindow()
-        buttons = visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+        buttons = pressable(stage)
         rects = [(each.objectName(), scene_rect(each)) for each in buttons]
         for i, (one, rect) in enumerate(rects):
             for two, rival in rects[i + 1 :]:
@@ -280,7 +292,7 @@ def test_a_claim_can_be_cancelled_and_covers_everything_else(qapp, staged_window
     stage.shell.pill.open()
     stage.verifying()
     qapp.processEvents()
-    buttons = visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+    buttons = pressable(stage)
     assert [button.objectName() for button in buttons] == ["cancelClaim"]
     words = [words for words, _, _ in texts(stage)]
     assert {"Now your finger,", "Amara", " O."} <= set(words)
@@ -297,16 +309,14 @@ def test_what_staff_must_decide_is_told_and_cannot_be_done_on_the_glass(qapp, st
     shown = " ".join(words for words, _, _ in texts(stage))
     for command in ("kiosk sensor adopt", "kiosk sensor wipe", "kiosk sensor reprovision"):
         assert command in shown
-    buttons = visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
+    buttons = pressable(stage)
     assert [button.objectName() for button in buttons] == ["strangerBack"]
     click(stage.shell, "strangerBack")
     assert not stage.shell.stranger.shown
     assert stage.desk.calls == []
     stage.out_of_order()
     qapp.processEvents()
-    names = {
-        b.objectName() for b in visible(stage.shell.window.contentItem(), "QQuickAbstractButton")
-    }
+    names = {b.objectName() for b in pressable(stage)}
     assert "strangerHelp" not in names
 
 
@@ -370,3 +380,48 @@ async def test_an_arrival_moves_to_the_top_of_the_list(kiosk_window, desk):
         return [(row.property("name"), round(row.y())) for row in rows]
 
     await until(lambda: top() == [("Walk I.", 0)])
+
+
+def test_what_is_held_long_is_pressed_all_the_same(qapp, desk, shell, finger):
+    """Who is unsure lays a finger on the glass and leaves it there."""
+    where = centre(shell, "otherWays")
+    QTest.touchEvent(shell.window, finger).press(0, where, shell.window).commit()
+    # That nothing is made of the time is what is tested.
+    QTest.qWait(QGuiApplication.styleHints().mousePressAndHoldInterval() + 100)
+    assert item(shell, "otherWays").property("down")
+    assert not shell.other_ways.shown
+    QTest.touchEvent(shell.window, finger).release(0, where, shell.window).commit()
+    assert shell.other_ways.shown
+    assert not item(shell, "otherWays").property("down")
+
+
+def test_a_finger_that_slides_off_has_pressed_nothing(qapp, desk, shell, finger):
+    where, off = centre(shell, "otherWays"), QPoint(5, 5)
+    QTest.touchEvent(shell.window, finger).press(0, where, shell.window).commit()
+    QTest.touchEvent(shell.window, finger).move(0, off, shell.window).commit()
+    QTest.touchEvent(shell.window, finger).release(0, off, shell.window).commit()
+    assert not shell.other_ways.shown
+
+
+def test_two_thumbs_on_the_keypad_are_two_keys(qapp, desk, shell, finger):
+    touch(shell, finger, "otherWays")
+    qapp.processEvents()
+    left, right = centre(shell, "key4"), centre(shell, "key6")
+    window = shell.window
+    QTest.touchEvent(window, finger).press(0, left, window).commit()
+    QTest.touchEvent(window, finger).stationary(0).press(1, right, window).commit()
+    QTest.touchEvent(window, finger).release(0, left, window).stationary(1).commit()
+    QTest.touchEvent(window, finger).release(1, right, window).commit()
+    touch(shell, finger, "enter")
+    assert desk.calls[-1] == ("enter_code", "46")
+
+
+def test_the_space_bar_and_a_screen_reader_press_too(qapp, desk, shell):
+    item(shell, "otherWays").forceActiveFocus()
+    QTest.keyClick(shell.window, Qt.Key.Key_Space)
+    assert shell.other_ways.shown
+    qapp.processEvents()
+    back = QAccessible.queryAccessibleInterface(item(shell, "back"))
+    assert "Press" in back.actionInterface().actionNames()
+    back.actionInterface().doAction("Press")
+    assert not shell.other_ways.shown

@@ -1,9 +1,8 @@
 import QtQuick
-import QtQuick.Templates as T
 import Kiosk.Facades
 
 // A large button: glyph, title and, smaller, what it is for.
-T.AbstractButton {
+Press {
     id: button
 
     property string glyph: ""
@@ -23,17 +22,19 @@ T.AbstractButton {
     readonly property bool truncated: title.truncated || caption.truncated
 
     implicitHeight: Theme.buttonHeight
-    padding: glyphShown ? Theme.gap : Theme.base * 2
-    Accessible.role: Accessible.Button
     Accessible.name: detail === "" ? text : text + ". " + detail
 
-    background: Rectangle {
+    Rectangle {
+        anchors.fill: parent
         radius: Theme.buttonRadius
         color: button.down ? button.pressedFill : button.fill
         border.color: button.rim
         border.width: Theme.border
     }
-    contentItem: Item {
+    Item {
+        anchors.fill: parent
+        anchors.margins: button.glyphShown ? Theme.gap : Theme.base * 2
+
         Row {
             id: row
 

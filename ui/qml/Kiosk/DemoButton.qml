@@ -1,24 +1,24 @@
 import QtQuick
-import QtQuick.Templates as T
 import Kiosk.Facades
 
 // A small button for a mouse.
-T.AbstractButton {
+Press {
     id: button
 
     required property string glyph
 
     implicitHeight: Theme.pillHeight
-    Accessible.role: Accessible.Button
-    Accessible.name: text
 
-    background: Rectangle {
+    Rectangle {
+        anchors.fill: parent
         radius: Theme.rowRadius
         color: button.down ? Theme.sunken : Theme.raised
         border.color: Theme.edge
         border.width: Theme.border
     }
-    contentItem: Item {
+    Item {
+        anchors.fill: parent
+
         Glyph {
             x: Theme.rowInset
             anchors.verticalCenter: parent.verticalCenter

@@ -1,5 +1,4 @@
 import QtQuick
-import QtQuick.Templates as T
 import Kiosk.Facades
 
 // Place your finger; and, while it is being read, hold still.
@@ -37,12 +36,11 @@ Item {
         ink: Theme.brand
         track: Theme.line
 
-        T.AbstractButton {
+        Press {
             objectName: "ring"
             anchors.fill: parent
             // Upright, what can be pressed of the pill reaches down beside the ring.
             anchors.topMargin: Theme.portrait ? Theme.margin : 0
-            Accessible.role: Accessible.Button
             Accessible.name: screen.words.showReader
             onClicked: screen.door.pointAtReader()
         }

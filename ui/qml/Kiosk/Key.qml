@@ -1,9 +1,8 @@
 import QtQuick
-import QtQuick.Templates as T
 import Kiosk.Facades
 
 // One key of a keypad: a digit, a word or a glyph.
-T.AbstractButton {
+Press {
     id: key
 
     property string glyph: ""
@@ -13,16 +12,17 @@ T.AbstractButton {
 
     width: Theme.keyWidth
     height: Theme.keyHeight
-    Accessible.role: Accessible.Button
-    Accessible.name: text
 
-    background: Rectangle {
+    Rectangle {
+        anchors.fill: parent
         radius: Theme.keyRadius
         color: key.filled ? Theme.brand : key.sunken ? Theme.sunken : Theme.raised
         border.color: key.filled ? Theme.brand : Theme.edge
         border.width: Theme.border
     }
-    contentItem: Item {
+    Item {
+        anchors.fill: parent
+
         Line {
             anchors.centerIn: parent
             visible: key.glyph === ""

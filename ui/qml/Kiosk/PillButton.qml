@@ -1,9 +1,8 @@
 import QtQuick
-import QtQuick.Templates as T
 import Kiosk.Facades
 
 // The state of the line: a glyph, a name and a number; opens the details.
-T.AbstractButton {
+Press {
     id: button
 
     required property Pill pill
@@ -21,11 +20,12 @@ T.AbstractButton {
 
     implicitWidth: Math.max(drawnWidth, Theme.buttonHeight)
     implicitHeight: Theme.buttonHeight
-    Accessible.role: Accessible.Button
     Accessible.name: pill.spoken
     onClicked: pill.open()
 
-    background: Item {
+    Item {
+        anchors.fill: parent
+
         Rectangle {
             y: button.drawnY
             x: button.atEnd ? parent.width - width : 0
@@ -37,7 +37,9 @@ T.AbstractButton {
             border.width: button.quiet ? Theme.border : 0
         }
     }
-    contentItem: Item {
+    Item {
+        anchors.fill: parent
+
         Row {
             id: row
 
