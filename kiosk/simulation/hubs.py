@@ -15,7 +15,7 @@ from sync.hub.auth.keys import hub_keys
 from sync.hub.auth.register import Register, Ticket, register_path
 from sync.hub.connection import Connection as Conversation
 from sync.hub.judge import trace
-from sync.hub.log import Log
+from sync.hub.log import Accepted, Log
 from sync.hub.server import Hub
 from sync.hub.streams import Stream
 from sync.hub.writer import Job, Writer
@@ -44,6 +44,12 @@ class SimulatedLog(Log):
     """A log on a disk that can fail."""
 
     host: HubMachine
+
+    def commit(self) -> list[Accepted]:
+        ids = list(self._now.ids)
+        accepted = super().commit()
+        self.host.accepted |= dict.fromkeys(ids, self.host.clock.truth())
+        return accepted
 
     def prune(self, before: int, most: int) -> int:
         was = set(self._db.execute("SELECT room, offset, id, body, envelope FROM entry"))
@@ -148,6 +154,7 @@ class HubMachine(Machine):
         self.habits = habits
         # What was pruned of its log, by id: room, offset, id, event and envelope as they were.
         self.let_go: dict[str, tuple[str, int, str, bytes, bytes]] = {}
+        self.accepted: dict[str, int] = {}  # when (true UTC ns) it last took each event in
         self._ends: list[Connection] = []
         self._preparing: asyncio.Task[Any] | None = None
 

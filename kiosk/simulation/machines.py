@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ class Machine:
         self.disk = self.new_disk()
         self.up = False
         self._open = False
+        self._looking: sqlite3.Connection | None = None
         self.died: Callable[[Machine, Death], None] = lambda _, __: None
 
     def new_disk(self) -> Disk:
@@ -84,13 +84,17 @@ class Machine:
 
     def read(self, query: str, *args: str) -> list[Any]:
         """Ask its database, as one who only looks."""
-        with contextlib.closing(sqlite3.connect(self.disk.path)) as db:
-            return db.execute(query, args).fetchall()
+        if self._looking is None:
+            self._looking = sqlite3.connect(self.disk.path, isolation_level=None)
+        return self._looking.execute(query, args).fetchall()
 
     def bury(self) -> None:
         """Close the files of a dead program, once."""
         if self._open:
             self._open = False
+            if self._looking is not None:
+                self._looking.close()
+                self._looking = None
             self.close()
 
     def close(self) -> None:

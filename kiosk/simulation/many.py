@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Summary", "play", "play_many", "stage"]
 
 _CHUNK = 25  # seeds that one worker plays before it is asked again
+_CHUNKS = 4  # until it makes room for a fresh one: libraries remember something of every day
 _PR_SET_PDEATHSIG = 1
 _MEMORY = Path("/dev/shm")  # noqa: S108  only for speed: what a power cut leaves is worked out here
 
@@ -80,7 +81,9 @@ def play_many(
     chunks = [replace(day, seed=first) for first in range(day.seed, day.seed + seeds, _CHUNK)]
     last = day.seed + seeds
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_end_with_parent, max_tasks_per_child=_CHUNKS
+    ) as pool:
         waiting = {pool.submit(_chunk, first, min(_CHUNK, last - first.seed)) for first in chunks}
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

@@ -23,7 +23,6 @@ from sync.client import cursors
 
 if TYPE_CHECKING:
     from kiosk.simulation.doors import Kiosk
-    from kiosk.simulation.hubs import HubMachine
     from kiosk.simulation.scene import Day
 
 _HEALING = 1800.0  # seconds until everything must have settled by itself
@@ -85,9 +84,19 @@ class Stage:
             asyncio.set_event_loop(loop)
             return loop.run_until_complete(_day(Scene(day, folder, loop, self._blanks)))
         finally:
+            _end(loop)
             logging.disable(logging.NOTSET)
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _end(loop: VirtualLoop) -> None:
+    """Cancel what would wait for ever, and hold the whole day in memory meanwhile."""
+    loop.set_exception_handler(None)
+    while left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(left))
 
 
 async def _day(scene: Scene) -> Played:
@@ -139,15 +148,15 @@ def _below(scene: Scene) -> list[str]:
 
 def _late(scene: Scene) -> list[str]:
     late = []
+    heads, epoch = scene.hub.heads(), scene.hub.epoch
     for kiosk in scene.members:
         if held := kiosk.store.held()[0]:
             late.append(f"{kiosk.name} still holds {held}")
-        late += [f"{kiosk.name} has not read {room}" for room in _unread(kiosk, scene.hub)]
+        late += [f"{kiosk.name} has not read {room}" for room in _unread(kiosk, heads, epoch)]
     return late
 
 
-def _unread(kiosk: Kiosk, hub: HubMachine) -> list[str]:
-    heads, epoch = hub.heads(), hub.epoch
+def _unread(kiosk: Kiosk, heads: dict[str, int], epoch: str) -> list[str]:
     found = []
     for room in kiosk.store.rooms():
         cursor = cursors.read(kiosk.store.cursor(room))

@@ -10,10 +10,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kiosk.carry import CarryError, export_unsent, read_bundle
 from kiosk.clock import NS
-from kiosk.model import Person, Session, site_room
+from kiosk.model import (
+    Author,
+    Event,
+    Kind,
+    Person,
+    Session,
+    encode_event,
+    sealed,
+    session_room,
+    site_room,
+    uuid7,
+)
 from kiosk.simulation.clock import EPOCH
 from kiosk.simulation.disk import Death, Killed, Picture
 from kiosk.simulation.doors import Kiosk
@@ -22,8 +34,10 @@ from kiosk.simulation.hubs import HubMachine
 from kiosk.simulation.machines import ORG, SITE, ZONE
 from kiosk.storefile import open_checked
 from sync.hub.backup import back_up, restore
+from sync.hub.log import Submission
 from sync.hub.tables import opened
 from sync.hub.writer import Job, NotWrittenError
+from sync.signing import Signer, alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +182,8 @@ class Scene:
 
     def explains(self, id_: str, device: str, code: str) -> bool:
         """Whether there is a reason why an event was set apart."""
+        if code in self.poisoned.get(id_, ()):
+            return True
         match code:
             case "fork":
                 return device in self.doubles
@@ -175,7 +191,7 @@ class Scene:
                 return device in self.revoked
             case "signature":  # nobody vouches for the key of an incarnation never heard of
                 return id_ in self.carried and (self.habits.papers or device in self.doubles)
-        return code in self.poisoned.get(id_, ())
+        return False
 
     def has_double(self, kiosk: Kiosk) -> bool:
         """Whether two machines go by its name, which the hub lets in by turns."""
@@ -256,6 +272,42 @@ class Scene:
         bundle = read_bundle(file)
         self.carried |= {carried.event.id for carried in bundle.events}
         other.store.carry(bundle.events, bundle.whose.anchors)
+        return True
+
+    def forge(self, kiosk: Kiosk, chance: random.Random) -> bool:
+        """Offer the hub a decision in a kiosk's name, with another's key; whether it is known."""
+        who = kiosk.store.identity
+        query = "SELECT contiguous FROM chain WHERE device = ? AND incarnation = ?"
+        found = self.hub.read(query, who.device, who.incarnation)
+        if not found:
+            return False
+        session, person = chance.choice(self.sessions).id, chance.choice(self.people).id
+        event = sealed(
+            Event(
+                id=uuid7(self.hub.clock.truth(), chance.randbytes(10)),
+                device=who.device,
+                incarnation=who.incarnation,
+                kseq=found[0][0] + chance.randint(1, 3),
+                kind=Kind.OVERRIDE,
+                org=ORG,
+                room=session_room(ORG, session),
+                wall=self.hub.clock.truth(),
+                zone=ZONE,
+                boot="nowhere",
+                ticks=0,
+                synced=False,
+                session=session,
+                person=person,
+                by=Author("staff", "chief", 3),
+                data={"status": "absent"},
+            )
+        )
+        self.poisoned[event.id] = {"signature"}
+        forger = Signer(chance.randbytes(32))
+        signed = replace(alone(event, forger.public), signature=forger.sign(ORG, alone(event)))
+        bodies = [encode_event(event)]
+        offer = Submission(ORG, "stranger", bodies, signed=[signed])
+        self.hub.hub.ask(Job(lambda log: log.submit(offer), lambda _: None))
         return True
 
     def spoil(self, kiosk: Kiosk, chance: random.Random) -> bool:

@@ -126,6 +126,7 @@ class Trouble:
             "kiosk_revoked": (self._revoke, 2 if self._scene.habits.papers else 0),
             "stick_carried": (self._carry, 5),
             "event_poisoned": (self._poison, 2),
+            "event_forged": (self._forge, 2),
         }
 
     def _kiosk(self) -> Kiosk:
@@ -310,6 +311,11 @@ class Trouble:
         """An event spoils on a kiosk's disk before it was sent."""
         kiosk = self._kiosk()
         return self._whole(kiosk) and self._scene.spoil(kiosk, self._chance)
+
+    def _forge(self) -> bool:
+        """Somebody offers the hub a decision as if a kiosk had made it."""
+        kiosk = self._kiosk()
+        return self._whole(kiosk, self._scene.hub) and self._scene.forge(kiosk, self._chance)
 
     def _whole(self, *machines: Machine) -> bool:
         return all(one.up and one.disk.left is None for one in machines)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from kiosk.model import ROW_KINDS, Attendance, Entry, Event, Kind, Status, event_hash
 from kiosk.simulation.finds import Kept, Verdict, log_of
-from kiosk.simulation.laws import breaches
+from kiosk.simulation.laws import breaches, is_closed
 from kiosk.simulation.sides import Meant, differences
 from sync import merge
 
@@ -36,13 +36,15 @@ def judged(scene: Scene, told: Told) -> tuple[Verdict, list[Kept]]:
     _rooms(verdict, log, scene)
     _chains(verdict, log, scene)
     _revoked(verdict, log, scene)
-    _times(verdict, log, told)
+    _times(verdict, log, told, scene)
     meant = _meant(scene, log)
     _blind_to_walls(verdict, log, meant)
     if not scene.doubles:
         # Of events that a device's double counted again, kseq says nothing of who knew what.
-        events = (kept.event for kept in log)
-        verdict.diverged += breaches(meant.rows, events, meant.state.aliases)
+        entries = [kept.entry for kept in log]
+        sessions = {one.id: one for one in scene.sessions}
+        verdict.diverged += breaches(meant.rows, entries, meant.state.aliases, sessions)
+        _closings(verdict, entries, meant)
     for kiosk in scene.members:
         verdict.diverged += differences(kiosk, scene, meant)
     _same_directory(verdict, scene)
@@ -65,7 +67,7 @@ def digest(scene: Scene, log: list[Kept]) -> str:
 
 def _custody(verdict: Verdict, log: list[Kept], told: Told, scene: Scene, apart: set[str]) -> None:
     there = Counter(kept.event.id for kept in log)
-    kept = there.keys() | scene.excused | apart
+    kept = there.keys() | scene.excused | apart | _spoilt_outside(scene)
     for act, (id_, _) in told.events.items():
         if id_ not in kept:
             verdict.lost.append(f"act {act}, {id_}: announced, and not in the hub's log")
@@ -81,6 +83,13 @@ def _custody(verdict: Verdict, log: list[Kept], told: Told, scene: Scene, apart:
             verdict.doubled.append(f"{what}: {count} times in the hub's log")
 
 
+def _spoilt_outside(scene: Scene) -> set[str]:
+    """What cannot be read any more, of a kiosk that may not come in: nobody can carry that."""
+    outside = [one for one in scene.kiosks if one not in scene.members]
+    ids = {id_ for one in outside for (id_,) in one.read("SELECT id FROM event")}
+    return ids & scene.poisoned.keys()
+
+
 def _wrongly_apart(verdict: Verdict, scene: Scene) -> None:
     for id_, device, code in scene.hub.apart():
         if not scene.explains(id_, device, code):
@@ -93,6 +102,12 @@ def _wrongly_apart(verdict: Verdict, scene: Scene) -> None:
         for id_, device, code in kiosk.read(query):
             if not scene.explains(id_, device, code):
                 verdict.diverged.append(f"{kiosk.name} takes {id_} for set apart: {code}")
+
+
+def _closings(verdict: Verdict, entries: list[Entry], meant: Meant) -> None:
+    for name, state in meant.state.sessions.items():
+        if state.is_open == is_closed(name, entries):
+            verdict.diverged.append(f"{name} is taken for {'open' if state.is_open else 'closed'}")
 
 
 def _rooms(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
@@ -150,15 +165,17 @@ def _revoked(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
     """What a device that was shut out brought meanwhile counts for nothing."""
     for kept in log:
         for begin, end in scene.revoked.get(kept.event.device, ()):
-            if begin < kept.envelope.received < end:
+            if begin < scene.hub.accepted[kept.event.id] < end:
                 verdict.diverged.append(f"{kept.event.id} counts, and its device was shut out")
 
 
-def _times(verdict: Verdict, log: list[Kept], told: Told) -> None:
+def _times(verdict: Verdict, log: list[Kept], told: Told, scene: Scene) -> None:
     """Whatever the wall clocks said, an interval that claims to know holds the true time."""
     truth = dict(told.events.values())
     for kept in log:
         true = truth.get(kept.event.id)
+        if kept.event.id in scene.carried and kept.event.device in scene.doubles:
+            continue  # brought by its own double, whose boots pass for the author's
         low, high = kept.envelope.low, kept.envelope.high
         if true is not None and low < high and not low <= true <= high:
             off = (true - low) / 1e9

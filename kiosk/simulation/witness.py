@@ -92,8 +92,8 @@ class Witness:
             meant = telling(row for row in state.rows.values() if row.session == session.id)
             if shown != meant:
                 self._say(f"{kiosk.name} shows other rows of {session.id} than it should")
-        events = (entry.event for entry in entries)
-        for breach in breaches(state.rows, events, state.aliases):
+        sessions = {one.id: one for one in kiosk.store.sessions()}
+        for breach in breaches(state.rows, entries, state.aliases, sessions):
             self._say(f"{kiosk.name}: {breach}")
 
     def _hub(self) -> dict[tuple[str, int], str]:
