@@ -15,7 +15,7 @@ from sync.hub.auth.keys import hub_keys
 from sync.hub.auth.register import Register, Ticket, register_path
 from sync.hub.connection import Connection as Conversation
 from sync.hub.judge import trace
-from sync.hub.log import Accepted, Log
+from sync.hub.log import Log
 from sync.hub.server import Hub
 from sync.hub.streams import Stream
 from sync.hub.writer import Job, Writer
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kiosk.simulation.network import Connection
     from kiosk.simulation.pipes import TcpConnection
     from kiosk.simulation.sockets import WebSocket
+    from sync.hub.transaction import Accepted
 
 POSITION_EVERY = 20.0  # seconds; as the real one, but less often
 _LOOK_EVERY = 10.0  # seconds between two looks at the register, where tokens are used

@@ -34,8 +34,8 @@ from kiosk.simulation.hubs import HubMachine
 from kiosk.simulation.machines import ORG, SITE, ZONE
 from kiosk.storefile import open_checked
 from sync.hub.backup import back_up, restore
-from sync.hub.log import Submission
 from sync.hub.tables import opened
+from sync.hub.transaction import Submission
 from sync.hub.writer import Job, NotWrittenError
 from sync.signing import Signer, alone
 
