@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BATCH = 200
 _BATCH_BYTES = 200_000
 _ANCHORS = 32
+_STAYED = "\nNothing has left this machine: this kiosk is not paired, and its settings name no hub."
 
 
 def hand_over(config: Config, bundle: Bundle) -> str:
@@ -45,8 +46,10 @@ def hand_over(config: Config, bundle: Bundle) -> str:
                 deliver(client.url, token_of(config), bundle, events, device, config.hub.ca)
             )
     apart = said["quarantined"]
-    told = f"{said['ok']} new and {said['dup']} known events are at the hub"
-    return told + (f"; {apart} were set apart there, to be looked at" if apart else "")
+    where = f"the hub {config.hub.url}" if config.hub.url else "this kiosk's own hub"
+    told = f"{said['ok']} new and {said['dup']} known events are at {where}"
+    told += f"; {apart} were set apart there, to be looked at" if apart else ""
+    return told + ("" if config.hub.url else _STAYED)
 
 
 def deliver(

@@ -53,8 +53,9 @@ def import_events(file: Path, path: Path | None, *, to_hub: bool) -> None:
     """
     with one_line():
         from kiosk import carry  # noqa: PLC0415
+        from kiosk.credentials import paired  # noqa: PLC0415
 
-        config = _config(path)
+        config = paired(_config(path))
         bundle = carry.read_bundle(file)
         if to_hub:
             from kiosk.carrier import hand_over  # noqa: PLC0415
@@ -63,7 +64,8 @@ def import_events(file: Path, path: Path | None, *, to_hub: bool) -> None:
         else:
             with _store(config) as store:
                 fresh = carry.import_into(store, bundle)
-            told = f"{fresh} new of {len(bundle.events)} events will go to the hub"
+            where = f"the hub {config.hub.url}" if config.hub.url else "this kiosk's own hub"
+            told = f"{fresh} new of {len(bundle.events)} events will go to {where}"
     click.echo(told)
 
 

@@ -118,7 +118,7 @@ def test_what_is_unsent_goes_by_stick_to_another_kiosk_and_to_the_hub(hub, tmp_p
     said = command("export", "unsent", stick, "--config", lonely)
     assert f"{len(ids)} unsent events" in said
     said = command("import", stick, "--config", other)
-    assert f"{len(ids)} new of {len(ids)} events" in said
+    assert f"{len(ids)} new of {len(ids)} events will go to the hub {hub.url}" in said
     with opened(tmp_path, "other") as store:
         own = check_ins(store, "dan")
         with connected(store, hub):
@@ -127,11 +127,25 @@ def test_what_is_unsent_goes_by_stick_to_another_kiosk_and_to_the_hub(hub, tmp_p
             there = {row.person for row in store.attendance("s")}
     assert there == {"ann", "bob", "cleo", "dan"}
     assert sorted(held_by(hub.db)) == sorted([*ids, *own])
-    command("import", stick, "--to-hub", "--config", other)  # the same once more, straight there
+    said = command("import", stick, "--to-hub", "--config", other)  # once more, straight there
+    assert f"0 new and {len(ids)} known events are at the hub {hub.url}\n" in said
+    assert "Nothing has left" not in said
     assert sorted(held_by(hub.db)) == sorted([*ids, *own])
     assert rows(hub.db, "SELECT count(*) FROM quarantine") == [(0,)]
     with opened(tmp_path, "lonely") as store, connected(store, hub):  # it finds its way home
         settled(hub, store)
+
+
+def test_a_kiosk_with_its_own_hub_says_that_nothing_has_left_the_machine(tmp_path):
+    stick = tmp_path / "stick.whorl"
+    lonely, alone = settings(tmp_path, "lonely"), settings(tmp_path, "alone")
+    with opened(tmp_path, "lonely") as store:
+        ids = check_ins(store, "ann")
+    command("export", "unsent", stick, "--config", lonely)
+    said = command("import", stick, "--to-hub", "--config", alone)
+    assert f"{len(ids)} new and 0 known events are at this kiosk's own hub\n" in said
+    assert "Nothing has left this machine" in said
+    assert "will go to this kiosk's own hub" in command("import", stick, "--config", alone)
 
 
 def test_a_hub_backed_up_and_restored_gets_from_two_kiosks_what_it_lost(hub, tmp_path):
