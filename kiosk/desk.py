@@ -141,6 +141,11 @@ class Desk:
         self._attempt = 0
         self._turn(Phase.IDLE)
 
+    def choose_session(self, session: str) -> None:
+        """Somebody says which of the `choices` is on, "" for none of them."""
+        self._roll.choose(session)
+        self._face.publish()
+
     def try_now(self) -> None:
         """Try the line to the hub at once."""
         self._kick()
@@ -403,5 +408,6 @@ class Desk:
             self._ticker = self._loop.call_later(self._settings.session_check, self._tick)
         if self._owners.stale:
             self._owners.reload()
-        if self._roll.reconsider():
-            self._face.publish()
+        self._roll.place()
+        self._roll.reconsider()
+        self._face.publish()

@@ -101,10 +101,9 @@ class Face:
         self._serial += 1
         shown = self._shown(kind, offered=details.get("offered", False))
         attempts = self._settings.attempts
-        at = self._clock.wall()
-        self.turn(
-            Phase.OUTCOME, Outcome(self._serial, kind, at, shown, attempts=attempts, **details)
-        )
+        at, sure = self._clock.wall(), self._clock.synced()
+        outcome = Outcome(self._serial, kind, at, shown, attempts=attempts, sure=sure, **details)
+        self.turn(Phase.OUTCOME, outcome)
         self.after(shown, then)
         return True
 
@@ -126,6 +125,8 @@ class Face:
             sensor=self.sensor,
             link=self._with_notices(int(down)),
             counts=self._roll.counts(),
+            choices=self._roll.choices,
+            sure=self._clock.synced(),
         )
         if state != self.state:
             self.state = state

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kiosk import rules
 from kiosk.model import Attendance, Counts, Person, RosterRow, Status
 from kiosk.store import StoreError
+from kiosk.unsure import Asking, Placing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,12 +34,32 @@ class Roll:
         self._rows: dict[str, Attendance] = {}
         self._merged: dict[str, str] = {}
         self._open_still = True
+        self._asking = Asking(store, site, clock)
+        self._placing = Placing(store, site, clock)
+
+    @property
+    def choices(self) -> tuple[Session, ...]:
+        """The sessions it may be, while the time is not known and nobody has said which."""
+        return self._asking.choices
+
+    def choose(self, session: str) -> bool:
+        """Somebody says which it is, "" for none of them; whether that opened another one."""
+        self._asking.choose(session)
+        return self.reconsider()
+
+    def place(self) -> None:
+        """Bring what was written while the time was not known to its sessions, once it is."""
+        try:
+            self._placing.look(self._known)
+        except (StoreError, sqlite3.Error) as error:
+            _LOG.error("check-ins cannot be brought to their sessions yet: %s", error)
 
     def load(self) -> None:
         """Read the directory and open the session that is due."""
         self.people = {person.id: person for person in self._store.people()}
         self._known = {session.id: session for session in self._store.sessions()}
         self._merged = self._store.merged()
+        self._asking.load()
         self._open(self._due())
 
     def reconsider(self) -> bool:
@@ -140,6 +161,9 @@ class Roll:
         return Status.EXPECTED if self._open_still else Status.ABSENT
 
     def _due(self) -> Session:
+        said = self._asking.session(self._known)
+        if said is not None:
+            return said
         return rules.open_session(self._site, self._known.values(), self._clock.wall())
 
     def _open(self, session: Session) -> bool:

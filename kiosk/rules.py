@@ -9,8 +9,16 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from kiosk.clock import NS
-from kiosk.model import OutcomeKind, Presence, Reason, Session, Status, session_id
+from kiosk.clock import EARLIEST, LATEST, NS
+from kiosk.model import (
+    OutcomeKind,
+    Presence,
+    Reason,
+    Session,
+    Status,
+    session_id,
+    undated_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALL_DAY = "all-day"
+_MOST_CHOICES = 5  # what a screen can show as large buttons, beside the way out
+_NEAR = 36 * 3600 * NS
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -142,6 +152,33 @@ def all_day(site: Site, now: int) -> Session:
     )
 
 
+def undated(site: Site, boot: str, schedule: Schedule | None = None) -> Session:
+    """The session of a boot in which nobody knows the day; nothing is guessed of its times."""
+    return Session(
+        id=undated_id(site.org, site.site, schedule.id if schedule else ALL_DAY, boot),
+        title=schedule.title if schedule else site.all_day_title,
+        zone=site.zone,
+        starts=EARLIEST,
+        ends=LATEST,
+        place=schedule.place if schedule else "",
+        roster=(),
+        all_day=True,
+    )
+
+
+def choices(site: Site, known: Iterable[Session], now: int, boot: str) -> list[Session]:
+    """What may be on where the clock is not to be believed: to be asked, the likeliest of each day.
+
+    If `now` cannot even be near, those are the site's schedules, of no known day.
+    """
+    if now < EARLIEST:
+        return [undated(site, boot, schedule) for schedule in site.schedules][:_MOST_CHOICES]
+    found = {session.id: session for session in (*sessions_around(site, now), all_day(site, now))}
+    found.update({one.id: one for one in known if one.dated and abs(one.starts - now) < _NEAR})
+    nearest = sorted(found.values(), key=lambda one: (_distance(one, now), one.starts, one.id))
+    return sorted(nearest[:_MOST_CHOICES], key=lambda one: (one.starts, one.id))
+
+
 def on_date(site: Site, schedule: Schedule, day: dt.date) -> Session:
     """One dated session of a schedule."""
     start, end = dt.time.fromisoformat(schedule.start), dt.time.fromisoformat(schedule.end)
@@ -157,6 +194,11 @@ def on_date(site: Site, schedule: Schedule, day: dt.date) -> Session:
         place=schedule.place,
         late_at=None if late is None else starts + late * 60 * NS,
     )
+
+
+def _distance(session: Session, now: int) -> int:
+    """How far a session is from being on; 0 while it is."""
+    return max(session.starts - now, now - session.ends, 0)
 
 
 def local_date(now: int, zone: str) -> dt.date:

@@ -13,6 +13,7 @@ os.environ.setdefault("QT_QUICK_BACKEND", "software")
 import msgspec
 from PySide6.QtQuick import QQuickItem
 
+from kiosk.clock import EARLIEST, LATEST
 from kiosk.model import (
     Claim,
     Counts,
@@ -54,6 +55,7 @@ class Stage:
             badge=badge,
         )
         self.app = application()
+        self._session = self.desk.state.session
 
     def close(self):
         self.shell.close()
@@ -177,6 +179,38 @@ class Stage:
         self._link("online", missing=((self.desk.state.session.title, 12),))
         self.shell.pill.open()
 
+    def choosing(self):
+        self._unsure()
+        session = self._session
+        day = 24 * 3600 * 10**9
+        before = msgspec.structs.replace(
+            session, id="y", starts=session.starts - day, ends=session.ends - day
+        )
+        after = msgspec.structs.replace(
+            session, id="t", starts=session.starts + day, ends=session.ends + day
+        )
+        other = msgspec.structs.replace(session, id="o", title="Open today", all_day=True)
+        other = msgspec.structs.replace(other, starts=at("00:00"), ends=at("00:00") + day)
+        self.desk.stage(choices=(before, other, session, after))
+
+    def unsure(self):
+        self._unsure()
+
+    def unsure_accepted(self):
+        self._unsure()
+        self._answer(OutcomeKind.ACCEPTED, undoable=True, sure=False)
+
+    def unsure_already_in(self):
+        self._unsure()
+        self._answer(OutcomeKind.ALREADY_IN, sure=False)
+
+    def _unsure(self):
+        session = self.desk.state.session
+        undated = msgspec.structs.replace(
+            session, id="u", title="Open today", starts=EARLIEST, ends=LATEST, all_day=True
+        )
+        self.desk.stage(phase=Phase.IDLE, outcome=None, session=undated, sure=False)
+
     def crowd(self):
         self.desk.stage(counts=Counts(present=1987, late=212, expected=13))
 
@@ -188,7 +222,8 @@ class Stage:
         self.shell.pill.close()
         self.shell.stranger.close()
         self.shell.other_ways.leave()
-        idle = {"phase": Phase.IDLE, "outcome": None, "claim": None}
+        idle = {"phase": Phase.IDLE, "outcome": None, "claim": None, "choices": (), "sure": True}
+        idle["session"] = self._session
         self.desk.stage(**idle, sensor=READY, link=LINKS["online"])
 
     def _ask(self, name, **more):
@@ -236,6 +271,10 @@ SCENES = (
     "other_ways_code",
     "pill_detail",
     "pill_missing",
+    "choosing",
+    "unsure",
+    "unsure_accepted",
+    "unsure_already_in",
 )
 
 

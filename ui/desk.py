@@ -1,4 +1,4 @@
-"""What the screen asks of the desk: a state to show, rows to list, six things to say."""
+"""What the screen asks of the desk: a state to show, rows to list, seven things to say."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ class Desk(Protocol):
 
     def dismiss(self) -> None:
         """Back to idle, without what was claimed."""
+
+    def choose_session(self, session: str) -> None:
+        """Say which of the state's choices is on, "" for none of them."""
 
     def try_now(self) -> None:
         """Try the line to the hub at once."""

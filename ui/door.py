@@ -133,12 +133,15 @@ class Door(QObject):
         session = self._state.session
         if session is None:
             return ""
+        if not session.dated:
+            return self._words("door.undated")
         when = self._words("door.all_day") if session.all_day else self._hours()
         return f"{when} · {session.place}" if session.place else when
 
     @Property(str, notify=clockChanged)
     def clock(self) -> str:
-        return hours.clock(self._desk.clock.wall(), self._zone)
+        """The time of day; a dash while it is not known."""
+        return hours.clock(self._desk.clock.wall(), self._zone) if self._state.sure else "–"
 
     @Property(str, notify=clockChanged)
     def dateLong(self) -> str:
@@ -332,6 +335,8 @@ class Door(QObject):
         return self._words(key, total=counts.total)
 
     def _date(self, pattern: str) -> str:
+        if not self._state.sure:
+            return self._words("door.undated")
         return hours.date(
             self._desk.clock.wall(), self._zone, self._words.code, self._words(pattern)
         )

@@ -69,6 +69,8 @@ def _accepted(outcome: Outcome, session: Session | None, words: Words) -> Greeti
 
 
 def _arrival(outcome: Outcome, session: Session | None, words: Words) -> str:
+    if not outcome.sure:
+        return session.title if session else ""
     if session is None:
         return hours.clock(outcome.at, None)
     time = hours.clock(outcome.at, session.zone)
@@ -81,14 +83,14 @@ def _arrival(outcome: Outcome, session: Session | None, words: Words) -> str:
 def _already_in(outcome: Outcome, session: Session | None, words: Words) -> Greeting:
     name, initial = name_parts(outcome.person)
     since = outcome.at if outcome.since is None else outcome.since
+    zone = session.zone if session else None
+    line = words("outcome.already_in_line", since=hours.clock(since, zone))
     return Greeting(
         kind=outcome.kind,
         word=words("outcome.already_in"),
         name=name,
         initial=initial,
-        line=words(
-            "outcome.already_in_line", since=hours.clock(since, session.zone if session else None)
-        ),
+        line=line if outcome.sure else words("outcome.already_in_plain"),
         aside=words("door.next"),
         action="staff",
         action_title=words("button.not_you"),

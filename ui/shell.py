@@ -13,6 +13,7 @@ from PySide6.QtQml import QQmlApplicationEngine
 import resources
 from ui import glyph, ring
 from ui.asking import Asking
+from ui.choosing import Choosing
 from ui.door import Door
 from ui.other_ways import OtherWays
 from ui.pill import Pill
@@ -95,6 +96,7 @@ class Shell:
         self.other_ways = OtherWays(desk, self.words, badge=badge)
         self.asking = Asking(desk, self.words)
         self.stranger = Stranger(desk, self.words)
+        self.choosing = Choosing(desk, self.words)
         self._stop = desk.watch(self._show, self.roster.change)
         self._engine = QQmlApplicationEngine()
         width, height = size or DEFAULT_SIZE
@@ -110,6 +112,7 @@ class Shell:
                 "otherWays": self.other_ways,
                 "asking": self.asking,
                 "stranger": self.stranger,
+                "choosing": self.choosing,
                 "width": width,
                 "height": height,
             },
@@ -175,7 +178,7 @@ class Shell:
         self.window.close()
         destroy(self._engine)
         facades = (self.stranger, self.asking, self.other_ways, self.pill, self.roster, self.door)
-        for facade in (*facades, self.words):
+        for facade in (self.choosing, *facades, self.words):
             destroy(facade)
 
     def _first_frame(self) -> None:
@@ -191,6 +194,7 @@ class Shell:
             self.warm()
         self.asking.show(state)
         self.stranger.show(state)
+        self.choosing.show(state)
         self.door.show(state)
         self.roster.show(state)
         self.pill.show(state)

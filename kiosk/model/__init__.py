@@ -53,6 +53,7 @@ from kiosk.model.ids import (
     session_id,
     session_room,
     site_room,
+    undated_id,
     uuid7,
 )
 
@@ -99,5 +100,6 @@ __all__ = [
     "session_id",
     "session_room",
     "site_room",
+    "undated_id",
     "uuid7",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from kiosk.clock import EARLIEST, LATEST
 from kiosk.model.events import Int64
 
 
@@ -46,6 +47,11 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     late_at: Int64 | None = None
     roster: tuple[str, ...] | None = None
     all_day: bool = False
+
+    @property
+    def dated(self) -> bool:
+        """Whether its day is known; if not, it lasts from the first to the last time there is."""
+        return (self.starts, self.ends) != (EARLIEST, LATEST)
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):

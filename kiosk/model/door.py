@@ -126,6 +126,7 @@ class Outcome(msgspec.Struct, frozen=True):
     attempts: int = 3
     undoable: bool = False
     offered: bool = False
+    sure: bool = True  # whether the door knew the time
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -168,7 +169,11 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class DeskState(msgspec.Struct, frozen=True):
-    """Everything the door shows but the roster's rows, in one value."""
+    """Everything the door shows but the roster's rows, in one value.
+
+    `choices` are the sessions it may be, while the door does not know the time and nobody has said
+    which; meanwhile `session` is one of no known day. `sure` tells whether it knows the time.
+    """
 
     organisation: str = ""
     phase: Phase = Phase.IDLE
@@ -178,6 +183,8 @@ class DeskState(msgspec.Struct, frozen=True):
     sensor: SensorStatus = SensorStatus()
     link: LinkStatus = LinkStatus()
     counts: Counts = Counts()
+    choices: tuple[Session, ...] = ()
+    sure: bool = True
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -27,6 +27,14 @@ def session_id(org: str, site: str, schedule: str, date: dt.date) -> str:
     return str(uuid.uuid5(uuid.UUID(_SESSIONS), name))
 
 
+def undated_id(org: str, site: str, schedule: str, boot: str) -> str:
+    """The id of a session of a day that nobody knows: of one boot of one machine (UUIDv5)."""
+    import uuid  # noqa: PLC0415  as above
+
+    name = "\x1f".join((org, site, schedule, "boot", boot))
+    return str(uuid.uuid5(uuid.UUID(_SESSIONS), name))
+
+
 def site_room(org: str, site: str) -> str:
     """Room of a site's directory and of whatever belongs to no session."""
     return f"org/{org}/site/{site}"

@@ -103,6 +103,9 @@ class StagedDesk:
     def dismiss(self):
         self.calls.append(("dismiss",))
 
+    def choose_session(self, session):
+        self.calls.append(("choose_session", session))
+
     def try_now(self):
         self.calls.append(("try_now",))
 

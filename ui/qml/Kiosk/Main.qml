@@ -13,10 +13,12 @@ Window {
     required property Pill pill
     required property OtherWays otherWays
     required property Asking asking
+    required property Choosing choosing
     required property Stranger stranger
     readonly property bool answering: door.phase === "outcome"
     readonly property bool broken: door.phase === "out_of_order"
-    readonly property bool covered: answering || broken || otherWays.shown || asking.shown
+    readonly property bool choose: choosing.shown && !otherWays.shown
+    readonly property bool covered: answering || broken || otherWays.shown || asking.shown || choose
 
     // What the first frame does not need is made ready right after it; see Shell.warm.
     property bool warm: false
@@ -57,7 +59,7 @@ Window {
     }
     Loader {
         anchors.fill: parent
-        active: root.broken && !root.otherWays.shown && !root.stranger.shown
+        active: root.broken && !root.otherWays.shown && !root.stranger.shown && !root.choose
         sourceComponent: OutOfOrderScreen {
             door: root.door
             words: root.words
@@ -67,7 +69,7 @@ Window {
         }
     }
     Loader {
-        active: root.pill.shown && !root.otherWays.shown && !root.answering && !root.asking.shown
+        active: root.pill.shown && !root.otherWays.shown && !root.answering && !root.asking.shown && !root.choose
         x: Theme.portrait ? 0 : Theme.doorWidth
         y: Theme.panelTop
         width: root.width - x
@@ -80,11 +82,16 @@ Window {
     }
     Loader {
         anchors.fill: parent
-        active: root.stranger.shown && !root.otherWays.shown
+        active: root.stranger.shown && !root.otherWays.shown && !root.choose
         sourceComponent: StrangerScreen {
             words: root.words
             stranger: root.stranger
         }
+    }
+    Loader {
+        anchors.fill: parent
+        active: root.choose
+        sourceComponent: ChooseScreen { choosing: root.choosing }
     }
     Loader {
         anchors.fill: parent
