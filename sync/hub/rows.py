@@ -164,7 +164,9 @@ class Sheet:
             self._count(held.attendance, -1)
         self._count(source.attendance, 1)
         self._sources[name] = source
-        rows[name] = _line(source)
+        line = _line(source)
+        if held is None or line != _line(held):  # not all that a row is made of is shown
+            rows[name] = line
 
     def _count(self, attendance: Attendance, by: int) -> None:
         self._tally[attendance.status.value] += by

@@ -134,6 +134,7 @@ class SiteFold:
     @property
     def doubled(self) -> bool:
         """Whether any device has a double, whose decisions count for nothing."""
+        self._judge_anew()  # first, for it is told only once that the forks are others
         return bool(self._lines.forks())
 
     @property

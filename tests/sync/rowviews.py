@@ -66,12 +66,18 @@ def meant(db, room=ROOM, site=SITE_ROOM, *, full=False):
     query = "SELECT body, envelope FROM event e JOIN room r ON r.number = e.place >> 40"
     with contextlib.closing(sqlite3.connect(db)) as connection:
         found = connection.execute(query + " WHERE r.name IN (?, ?)", (room, site)).fetchall()
-    entries, records = [], Records()
+    entries = []
     for body, stamp in found:
         envelope = decode_envelope(stamp)
         entries.append(Entry(decode_event(body), envelope.low, envelope.high, envelope))
-        records.apply(entries[-1])
-    name = room.partition("/session/")[2]
+    return comes_to(entries, room.partition("/session/")[2], full=full)
+
+
+def comes_to(entries, name, *, full=False):
+    """The same of any entries and one of their sessions."""
+    records = Records()
+    for entry in entries:
+        records.apply(entry)
     state, one = merge.fold(entries), records.of("session").get(name)
     rows = {person: row for (session, person), row in state.rows.items() if session == name}
     for person in _expected(one, state):

@@ -245,7 +245,7 @@ async def played(path, steps):
 INES = By("staff", "ines", 2)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @example(
     rows=500,
     steps=[
