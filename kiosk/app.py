@@ -12,6 +12,7 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
+from kiosk import hubs
 from kiosk.attention import Attention
 from kiosk.badges import badge_key
 from kiosk.clock import HubClock
@@ -117,6 +118,8 @@ class App:
 
             # Its own hub is on the same disk: there is nobody to be paired with anew.
             self.store.set_note(PAIRING, "")
+            if not hubs.secret_of(self.config.hub_database).exists():
+                self.store.set_note(hubs.NOTE, "")  # its hub will have another key
             self.hub = HubChild(self.config.hub_database, self.token, self._hub_moved)
         self._fallback = loop.call_later(_FRAME_WAIT, self._start_rest)
         shell.when_shown(lambda: loop.call_soon(self._start_rest))

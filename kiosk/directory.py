@@ -92,6 +92,13 @@ class HubClient:
         """Add or change sessions."""
         return self._send([("session", session.id, session) for session in sessions])
 
+    def send_records(self, records: Iterable[tuple[str, str, Any]], above: int = 0) -> Taken:
+        """Add or change records (kind, id, value), all of them or none.
+
+        The hub gives them, and all that it says later, revs above `above`.
+        """
+        return self._send(list(records), f"&above={above}")
+
     def time(self, confirmed: int | None = None) -> tuple[int, bool]:
         """The hub's time (UTC ns), and whether it is trusted; `confirmed` says what time it is.
 
@@ -121,10 +128,11 @@ class HubClient:
             raise DirectoryError(f"the hub refused ({status}): {answer.get('error', 'no reason')}")
         return answer
 
-    def _send(self, records: list[tuple[str, str, Any]]) -> Taken:
+    def _send(self, records: list[tuple[str, str, Any]], more: str = "") -> Taken:
         body = msgspec.json.encode([{"record": r, "id": i, "value": v} for r, i, v in records])
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        status, answer = exchange(self.url, "POST", self._path, body, headers, ca=self._ca)
+        path = self._path + more
+        status, answer = exchange(self.url, "POST", path, body, headers, ca=self._ca)
         if status != http.client.OK:
             told = f"the hub refused ({status}): {answer.get('error', 'no reason')}"
             raise DirectoryError(told + (_WAY if answer.get("code") == "forbidden" else ""))

@@ -16,6 +16,7 @@ KioskError
 +-- BundleError          a file of exported templates cannot be used
 +-- DeviceKeyError       the key that this device signs with cannot be used
 +-- CarryError           a file of carried events cannot be made or used
++-- HandoverError        a file of people and sessions cannot be made or used
 +-- StoreError           the database (its branches: kiosk.storefile)
 """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from kiosk.hub_adopt import adopt
 from kiosk.hub_clock import time
 from kiosk.hub_common import FILE, chosen, moment, register_of, with_db
 from kiosk.hub_members import denials, devices, revoke, staff
@@ -333,5 +334,5 @@ def _told(lacking: Lacking | None) -> Iterator[str]:
         yield "Staff and devices are told anew by the hub; people and sessions: import them again."
 
 
-for _command in (devices, revoke, denials, staff, people, sessions, time):
+for _command in (adopt, devices, revoke, denials, staff, people, sessions, time):
     hub.add_command(_command)

@@ -17,6 +17,7 @@ from kiosk.model import Kind, decode_envelope, site_room
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
+    from pathlib import Path
 
     from kiosk.model import Envelope
     from kiosk.storefile import Identity
@@ -53,6 +54,11 @@ class Lives(NamedTuple):
     epoch: str
     incarnation: str
     held: Mapping[str, int]
+
+
+def secret_of(database: Path) -> Path:
+    """The file that the key of the hub with this database comes from."""
+    return database.with_name(database.name + ".key")
 
 
 def read(note: str | None) -> Hub:

@@ -42,6 +42,21 @@ def unsent(file: Path, path: Path | None) -> None:
     click.echo(f"{done.events} unsent events in {file}{left}")
 
 
+@export.command()
+@_FILE
+@CONFIG
+def directory(file: Path, path: Path | None) -> None:
+    """Export people and sessions as the hub has told them to FILE, for a hub that begins anew.
+
+    The kiosk may run. FILE names people: keep it as you would the list itself.
+    """
+    with one_line():
+        from kiosk.handover import export_directory  # noqa: PLC0415
+
+        count = export_directory(_config(path).database, file, SystemClock().wall())
+    click.echo(f"{count} records in {file}; on the new hub: kiosk hub adopt {file.name}")
+
+
 @click.command("import")
 @_FILE
 @click.option("--to-hub", is_flag=True, help="Hand them to the hub now instead of to this kiosk.")

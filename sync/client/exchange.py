@@ -52,6 +52,7 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_ROUND_TRIP = 5_000_000_000  # ns; a slower one says too little about the time
 _MOST_ANCHORS = 32
+_OF_THE_HUB = ("", "hub")  # the place in `offered` of its own records
 
 
 class StrangerError(ProtocolError):
@@ -225,6 +226,11 @@ class Exchange:
         """Queue what the hub said itself and no longer knows, as one restored from a backup."""
         if (house := welcome.hub) is None:
             return
+        # What it was offered last time and then had all the same need not be offered again.
+        mark = hash((welcome.epoch, house.incarnation, frozenset(house.held.items())))
+        if self._offered.get(_OF_THE_HUB) == mark:
+            return
+        self._offered[_OF_THE_HUB] = mark
         lives = hubs.Lives(house.key, welcome.epoch, house.incarnation, house.held)
         count = await asyncio.wrap_future(self._store.reoffer_records(lives))
         if count:

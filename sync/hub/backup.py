@@ -271,11 +271,12 @@ def _renewed(db: Path, fresh: Path, lacking: Lacking | None) -> tuple[dict[str, 
         if writing.execute("SELECT 1 FROM sqlite_master WHERE name = 'carried'").fetchone():
             carried = dict(writing.execute("SELECT name, body FROM carried"))
             writing.execute("DROP TABLE carried")
+        floor = writing.execute("SELECT max(value) FROM meta WHERE key = 'floor'").fetchone()[0]
         news = {
             "epoch": epoch,
             "incarnation": uuid.uuid4().hex,
             "prev": "",
-            "floor": lacking.rev if lacking is not None else 0,
+            "floor": max(floor or 0, lacking.rev if lacking is not None else 0),
             "restate": int(_register_stays(db, carried)),
         }
         writing.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", news.items())

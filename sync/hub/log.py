@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _NS_PER_MS = 1_000_000
 _NO_PROOF = Proof()
 # Of `meta`, what transactions change.
-_NOTED = ("received", "prev", "incarnation", "restate", returned.NOTE)
+_NOTED = ("received", "prev", "incarnation", "floor", "restate", returned.NOTE)
 
 
 class Log:
@@ -186,6 +186,10 @@ class Log:
         query = "SELECT id, value FROM directory WHERE room = ? AND record = ?"
         rows = self._db.execute(query, (room, record))
         return [(id_, msgspec.json.decode(value)) for id_, value in rows]
+
+    def speak_above(self, rev: int) -> None:
+        """Give no record a rev as low as this from now on."""
+        self._meta["floor"] = max(self._meta["floor"], rev)
 
     def restated(self) -> None:
         """A restored hub has said anew, for every site, what its register holds."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY_BYTES = 32 * 1024 * 1024
 _RECORD_BYTES = 1024 * 1024
+_HIGHEST = 1 << 61  # rev that may be named: SQLite's numbers end, and there must be higher ones
 _PAGE = 500  # records in one answer, unless fewer are asked for
 
 
@@ -78,6 +79,9 @@ _Outcome: TypeAlias = int | list[str] | NotWrittenError
 _RECORDS = msgspec.json.Decoder(list[Record])
 
 
+_ABOVE = Param("above", "Give these and all later records revs above this one.")
+
+
 class Directory:
     """Answers the requests about the directory of one hub."""
 
@@ -93,7 +97,7 @@ class Directory:
                 self._many,
                 "Change many records (person, session, policy, device, merged), or none: one that"
                 " is as the hub knows it makes no event.",
-                SITE,
+                (*SITE, _ABOVE),
                 list[Record],
                 {200: Taken},
             )
@@ -140,15 +144,14 @@ class Directory:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             message = f"not a list of records {{record, id, value}}: {error}"
             raise BadRequestError(message) from error
-        made = await self._write(one, [(r.record, r.id, r.value) for r in records])
+        above = _whole(request.query.get("above", "0"), _HIGHEST, "above")
+        made = await self._write(one, [(r.record, r.id, r.value) for r in records], above)
         return said(Taken(made, len(records) - made))
 
     async def _list(self, request: web.Request, kind: _Kind) -> web.Response:
         one = self._reading(request, kind)
-        limit = request.query.get("limit", str(_PAGE))
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit) <= _PAGE):
-            raise BadRequestError(f"limit is a number from 1 to {_PAGE}")
-        count, after = int(limit), request.query.get("after", "")
+        count = _whole(request.query.get("limit", str(_PAGE)), _PAGE, "limit", 1)
+        after = request.query.get("after", "")
         room = site_room(one.org, one.site)
         rows = await self._core.pages.records(room, kind.record, after, count + 1)
         items = [Entry(id_, rev, msgspec.Raw(value)) for id_, rev, value in rows[:count]]
@@ -185,7 +188,7 @@ class Directory:
             raise BadRequestError(f"there is no such record in {kind.path}", 404, "unknown")
         return Entry(id_, rows[0][0], msgspec.Raw(rows[0][1]))
 
-    async def _write(self, one: Who, records: list[tuple[str, str, Any]]) -> int:
+    async def _write(self, one: Who, records: list[tuple[str, str, Any]], above: int = 0) -> int:
         room = site_room(one.org, one.site)
         try:
             for record in records:
@@ -195,6 +198,7 @@ class Directory:
         answer: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
 
         def work(log: Log) -> int | list[str]:
+            log.speak_above(above)
             return clashes(records, log.said(room, "person")) or log.direct(one.org, room, records)
 
         def done(result: _Outcome) -> None:
@@ -217,3 +221,9 @@ def _of(
         return await work(request, kind)
 
     return handle
+
+
+def _whole(text: str, most: int, name: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise BadRequestError(f"{name} is a number from {least} to {most}")
+    return int(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kiosk import hubs
 from kiosk.model import Kind, LinkState, decode_envelope, decode_event
 from kiosk.store import Draft
 from sync.client import SyncClient
@@ -450,6 +451,10 @@ async def test_another_hub_is_not_talked_to_until_somebody_says_that_it_is_meant
             await until(lambda: {known.id for known in one.store.people()} == {"p1", "p2"})
             assert list(directory(other)) == [("person", "p2")]
             assert rows(other, "SELECT * FROM quarantine") == []
+
+
+def test_a_kiosk_knows_where_its_own_hubs_secret_is(db):
+    assert hubs.secret_of(db) == key_path(db)
 
 
 async def test_whoever_gives_a_kiosk_another_token_means_another_hub(db, tmp_path):
