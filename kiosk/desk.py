@@ -258,7 +258,7 @@ class Desk:
         """Somebody says who they are; where one is kept, a finger is asked for to bear it out."""
         if self._is_claimed(person):
             return
-        crowded = self._take_over()
+        before = self._take_over()
         if person is None:
             self._refuse(unknown)
             return
@@ -266,7 +266,7 @@ class Desk:
         # Only for a first check-in: of somebody who is in already it would tell nothing new.
         first = self._decide(person).verdict is rules.Verdict.RECORD
         if first and not self._log.writing(person.id) and self._proof.possible(person):
-            self._proof.begin(person, data, crowded=crowded)
+            self._proof.begin(person, data, before)
         else:
             self._identified(person, data)
 
@@ -274,15 +274,15 @@ class Desk:
         claim = self._proof.current
         return claim is not None and person is not None and claim.person.id == person.id
 
-    def _take_over(self) -> bool:
+    def _take_over(self) -> tuple[str, ...]:
         """The next one is here: whose claim was being looked into comes in by the claim alone.
 
-        Whether there was one whose finger may be on the glass.
+        Those whose fingers may be on the glass still.
         """
         if (pending := self._proof.drop()) is None:
-            return False
+            return ()
         self._claim_ended(pending, Finding.INTERRUPTED)
-        return pending.claim.ready
+        return (*pending.before, pending.claim.person.id)
 
     def _claim_moved(self) -> None:
         if self._face.phase is Phase.VERIFYING:

@@ -149,9 +149,11 @@ class Keeper:
         person: str,
         ready: Callable[[], None] = lambda: None,
         seen: Callable[[bool], None] = lambda _: None,
+        before: Collection[str] = (),
     ) -> Future[Verified]:
         """Have one finger held against the kept templates of `person`, after a badge or code.
 
+        Those of `before` may have theirs on the glass still; the verdict tells whose it is not.
         `ready` is called on the sensor's thread when a finger may be placed, `seen` when one lies
         there (True) or has gone again (False); until the verdict no finger is reported as an event.
         The future ends, on that thread or the one that cancels, with what
@@ -160,7 +162,7 @@ class Keeper:
         """
         return self._verifications.begin(
             lambda given_up: self.reader.run(
-                lambda sensor: self._verify(sensor, person, ready, given_up, seen)
+                lambda sensor: self._verify(sensor, person, ready, given_up, seen, before)
             )
         )
 
@@ -304,6 +306,7 @@ class Keeper:
         ready: Callable[[], None],
         given_up: threading.Event,
         seen: Callable[[bool], None],
+        before: Collection[str],
     ) -> Verified:
         if self._templates is None or not self._may_claim:
             raise NoTemplateError("nobody is verified by claim here")
@@ -320,6 +323,7 @@ class Keeper:
             ready=ready,
             given_up=given_up,
             seen=seen,
+            before=before,
         )
 
     def _enrol(

@@ -18,13 +18,14 @@ from kiosk.model import Claim
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from concurrent.futures import Future
 
     from kiosk.model import Person
     from kiosk.verification import Verified
 
 _LOG = logging.getLogger(__name__)
+_MOST_BEFORE = 3  # people whose fingers one is told from; more would take too long
 
 
 class Verifier(Protocol):
@@ -34,11 +35,16 @@ class Verifier(Protocol):
         """Whether it would make sense to ask this person for a finger; cheap, without I/O."""
 
     def verify(
-        self, person: str, ready: Callable[[], None], seen: Callable[[bool], None]
+        self,
+        person: str,
+        ready: Callable[[], None],
+        seen: Callable[[bool], None],
+        before: Collection[str],
     ) -> Future[Verified]:
         """Begin; on a thread of the verifier's `ready` is called when a finger may be placed.
 
-        `seen` is called there with True when one lies on the reader, with False if it has gone.
+        `seen` is called there with True when one lies on the reader, with False if it has gone. The
+        verdict tells a finger of those `before`, who may still be there, from any other's.
         """
 
     def cancel(self) -> None:
@@ -59,13 +65,13 @@ class Finding(StrEnum):
 class ClaimTiming(msgspec.Struct, frozen=True):
     """Seconds: until the reader must be ready, for the finger, and then for its comparison.
 
-    `lift` is for the finger of whose claim was interrupted, which may be on the glass still.
+    `lift` lies between two looks at a finger of whose claim was interrupted.
     """
 
     start: float = 4.0
     finger: float = 10.0
     comparison: float = 5.0
-    lift: float = 1.0
+    lift: float = 0.2
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -75,7 +81,8 @@ class Pending(msgspec.Struct, eq=False):
     data: dict[str, Any]
     over: bool = False
     again: bool = True  # whether it may be asked for once more
-    crowded: bool = False  # whether the finger on the glass may be that of the one before
+    before: tuple[str, ...] = ()  # whose fingers may be on the glass still: theirs were interrupted
+    late: bool = False  # whether its time is running already, and is not to begin anew
 
 
 class Proof:
@@ -119,15 +126,14 @@ class Proof:
         """Whether a finger can bear this person out here and now."""
         return self._verifier is not None and self._verifier.can_verify(person.id)
 
-    def begin(self, person: Person, data: dict[str, Any], *, crowded: bool = False) -> None:
+    def begin(self, person: Person, data: dict[str, Any], before: tuple[str, ...] = ()) -> None:
         """Ask for this person's finger; a claim before it must have ended.
 
-        `crowded` says that one was interrupted for this: the first finger that is another's may be
-        that one's, and is not held against this person.
+        Those `before` were interrupted for this: a finger of theirs is not held against this one.
         """
         self._serial += 1
         claim = Claim(self._serial, person, shown=self._timing.finger)
-        self._pending = Pending(claim, data, crowded=crowded)
+        self._pending = Pending(claim, data, before=before[-_MOST_BEFORE:])
         self._until(self._timing.start)
         self._ask(self._pending)
         self._changed()
@@ -163,7 +169,7 @@ class Proof:
             soon(self._seen, pending, there)
 
         try:
-            self._future = verifier.verify(pending.claim.person.id, ready, seen)
+            self._future = verifier.verify(pending.claim.person.id, ready, seen, pending.before)
         except Exception:  # noqa: BLE001  a dead reader makes no dead door
             _LOG.exception("a finger could not be asked for")
             soon(self._finish, pending, Finding.UNAVAILABLE)
@@ -174,7 +180,9 @@ class Proof:
         if pending.over:
             return
         pending.claim = replace(pending.claim, ready=True, seen=False)
-        self._until(self._timing.finger + self._timing.comparison)
+        if not pending.late:
+            pending.late = True
+            self._until(self._timing.finger + self._timing.comparison)
         self._changed()
 
     def _seen(self, pending: Pending, there: bool) -> None:  # noqa: FBT001  a fact, not a switch
@@ -200,14 +208,15 @@ class Proof:
             _LOG.warning("a claim could not be borne out by a finger: %s", error)
             self._finish(pending, Finding.UNAVAILABLE)
         else:
-            self._judge(pending, _finding(verified), verified.score)
+            self._judge(pending, verified)
 
-    def _judge(self, pending: Pending, finding: Finding, score: int | None) -> None:
-        crowded, pending.crowded = pending.crowded, False
-        if crowded and finding is Finding.OTHER_FINGER and self._loop is not None:
+    def _judge(self, pending: Pending, verified: Verified) -> None:
+        finding = _finding(verified)
+        if finding is not None:
+            self._finish(pending, finding, verified.score)
+        elif self._loop is not None:
+            # Theirs is not gone yet: this one's may come as long as there is time.
             self._loop.call_later(self._timing.lift, self._ask, pending)
-        else:
-            self._finish(pending, finding, score)
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -237,12 +246,14 @@ class Proof:
         )
 
 
-def _finding(verified: Verified) -> Finding:
+def _finding(verified: Verified) -> Finding | None:
+    """What the verdict means; None if it is about somebody else."""
     from kiosk.verification import Verdict  # noqa: PLC0415  with its cipher: the first frame can do without
 
-    return {
+    found: dict[Verdict, Finding] = {
         Verdict.MATCHED: Finding.FINGER,
         Verdict.NOT_MATCHED: Finding.OTHER_FINGER,
         Verdict.UNREADABLE: Finding.UNREADABLE,
         Verdict.NO_FINGER: Finding.NOBODY,
-    }[verified.verdict]
+    }
+    return found.get(verified.verdict)

@@ -22,7 +22,7 @@ from kiosk.provision import format_for, same_format
 from kiosk.templates import NoTemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from drivers.errors import Quality
     from drivers.slots import SlotTable
@@ -39,6 +39,7 @@ class Verdict(StrEnum):
 
     MATCHED = "matched"
     NOT_MATCHED = "not_matched"
+    OF_BEFORE = "of_before"  # not theirs, but that of somebody who was there just before
     UNREADABLE = "unreadable"  # a finger was there, and no image of it was good enough
     NO_FINGER = "no_finger"  # nobody placed one in time
 
@@ -64,7 +65,7 @@ class VerificationTiming:
 _TIMING = VerificationTiming()
 
 
-def claim(
+def claim(  # noqa: PLR0913  what one look needs
     sensor: ZfmSensor,
     table: SlotTable,
     templates: TemplateStore,
@@ -73,24 +74,36 @@ def claim(
     ready: Callable[[], None] = lambda: None,
     given_up: threading.Event | None = None,
     seen: Callable[[bool], None] = lambda _: None,
+    *,
+    before: Collection[str] = (),
 ) -> Verified:
     """Capture one finger and hold it against the kept templates of `person`, and no others.
 
     Blocks, on the sensor's thread, until there is a verdict; `ready` is called when a finger may be
     placed, `seen` with True as soon as one lies there, with False if it goes and is still wanted;
     what they raise ends it. Set from any thread, `given_up` ends the waiting for a finger with
-    Cancelled, between two exchanges, so that the line stays in step. Raises `NoTemplateError`
+    Cancelled, between two exchanges, so that the line stays in step. A finger that is not theirs is
+    held against those of `before` too, who may still have theirs there. Raises `NoTemplateError`
     before all that if none is kept that fits this sensor, `VaultError` if it cannot be opened,
     SensorError.
     """
     given_up = given_up or threading.Event()
     format_ = format_for(sensor)
-    kept = [t for one, t in templates.of(person) if same_format(format_, one.label.format)]
+
+    def fitting(who: str) -> list[Template]:
+        return [t for one, t in templates.of(who) if same_format(format_, one.label.format)]
+
+    kept = fitting(person)
     if not kept:
         raise NoTemplateError(f"no template of {person} is kept for a {format_}")
     ready()
     unread = _capture(sensor, timing, given_up, _Changes(seen))
-    return unread or _compare(sensor, kept, table)
+    found = unread or _compare(sensor, kept, table)
+    if found.verdict is Verdict.NOT_MATCHED:
+        theirs = [template for who in before for template in fitting(who)]
+        if _compare(sensor, theirs, table).verdict is Verdict.MATCHED:
+            return Verified(Verdict.OF_BEFORE)
+    return found
 
 
 def verify(sensor: ZfmSensor, template: Template, table: SlotTable | None = None) -> int | None:

@@ -102,6 +102,36 @@ async def test_cancelled_taken_over_or_unplugged_nobody_is_lost(stage):
     await settled(stage)
 
 
+async def test_a_finger_still_there_when_the_next_badge_comes_is_told_from_theirs(stage):
+    desk = stage.app.desk
+    desk.badge(LUKAS)
+    await _asked(stage, "lukas")
+    desk.badge(CHIDI)  # before Lukas's finger could be read
+    stage.emulator.place("lukas")
+    await _asked(stage, "chidi")
+    looks = stage.emulator.history.count(GEN_IMAGE) + 3
+    await stage.until(lambda: stage.emulator.history.count(GEN_IMAGE) >= looks, "three looks")
+    assert desk.state.claim.person.id == "chidi"
+    assert _recorded(stage, Kind.REFUSED) == []
+    stage.emulator.lift()
+    outcome = await _placed(stage, "chidi")
+    assert (outcome.kind, outcome.person.id) == (OutcomeKind.ACCEPTED, "chidi")
+    found = {who: data["verified"] for who, data in _recorded(stage, Kind.CHECK_IN)}
+    assert found == {"lukas": "interrupted", "chidi": "finger"}
+
+
+async def test_whoever_is_neither_is_refused_without_a_second_look(stage):
+    desk = stage.app.desk
+    desk.badge(LUKAS)
+    await _asked(stage, "lukas")
+    desk.badge(CHIDI)
+    await _asked(stage, "chidi")
+    await stage.until(lambda: _answered(desk) is None, "the screen to be Chidi's")
+    outcome = await _placed(stage, "amara")
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.REFUSED, Reason.OTHER_FINGER)
+    assert _recorded(stage, Kind.REFUSED) == [("chidi", {"reason": "other_finger"})]
+
+
 async def test_the_rosters_people_are_brought_in_and_then_a_finger_is_enough(open_stage):
     stage = await open_stage()
     await stage.until(lambda: len(stage.emulator.slots) == 3, "the roster to be in the sensor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from concurrent.futures import Future
@@ -42,12 +43,13 @@ class Oracle:
     def can_verify(self, person):
         return person in self.people
 
-    def verify(self, person, ready, seen):
+    def verify(self, person, ready, seen, before):
         if self.fails is not None:
             raise self.fails
         future = Future()
         future.set_running_or_notify_cancel()
         self.asked.append((person, ready, future, seen))
+        self.before = before
         return future
 
     def cancel(self):
@@ -297,13 +299,49 @@ async def test_the_finger_of_who_was_overtaken_is_not_held_against_the_next(stor
     door = Door(store, clock, claim=ClaimTiming(lift=0.01))
     door.desk.verify_with(oracle)
     await claimed(door, oracle)
+    assert oracle.before == ()
     await claimed(door, oracle, "B-1002")
-    oracle.tell(Verdict.NOT_MATCHED)  # Ann's finger, still on the glass
-    await door.until(lambda: len(oracle.asked) == 3, moves=False)
-    assert (oracle.asked[-1][0], door.desk.state.claim.person.id) == ("bob", "bob")
-    oracle.tell(Verdict.NOT_MATCHED)
-    assert (await answer(door)).reason is Reason.OTHER_FINGER
+    assert oracle.before == ("ann",)
+    for looks in (3, 4, 5):
+        oracle.tell(Verdict.OF_BEFORE)  # Ann's finger, still on the glass
+        await door.until(lambda looks=looks: len(oracle.asked) == looks, moves=False)
+        assert (oracle.asked[-1][0], door.desk.state.claim.person.id) == ("bob", "bob")
+        oracle.ready()
+    oracle.tell(Verdict.NOT_MATCHED)  # a third one's
+    assert (await answer(door, "bob")).reason is Reason.OTHER_FINGER
     assert recorded(door, Kind.REFUSED) == [("bob", {"reason": "other_finger"})]
+    door.desk.stop()
+
+
+async def test_a_stranger_is_refused_at_once_also_behind_somebody_who_was_overtaken(door, oracle):
+    await claimed(door, oracle)
+    await claimed(door, oracle, "B-1002")
+    oracle.tell(Verdict.NOT_MATCHED)
+    assert (await answer(door, "bob")).reason is Reason.OTHER_FINGER
+    assert len(oracle.asked) == 2
+
+
+async def test_a_finger_that_stays_there_keeps_the_next_one_out_of_nothing(store, clock, oracle):
+    timing = ClaimTiming(finger=0.15, comparison=0.0, lift=0.01)
+    door = Door(store, clock, claim=timing)
+    door.desk.verify_with(oracle)
+    await claimed(door, oracle)
+    await claimed(door, oracle, "B-1002")
+    looked = 2
+    while door.desk.state.claim is not None:
+        oracle.tell(Verdict.OF_BEFORE)
+        await door.until(
+            lambda looked=looked: len(oracle.asked) > looked or door.desk.state.claim is None,
+            moves=False,
+        )
+        with contextlib.suppress(Cancelled):  # its time may be over by now
+            looked += 1
+            oracle.ready()
+    assert (await answer(door, "bob")).kind is OutcomeKind.ACCEPTED
+    assert recorded(door, Kind.CHECK_IN)[1] == (
+        "bob",
+        {"method": "badge", "verified": "unavailable"},
+    )
     door.desk.stop()
 
 
