@@ -37,6 +37,12 @@ class HubProcess:
         self.url = self.process.stdout.readline().split()[1]
         self.port = int(self.url.rpartition(":")[2])
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.process.stdout.close()
+        self.process = None
+
     def stop(self):
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
@@ -179,3 +185,49 @@ def test_a_hub_backed_up_and_restored_gets_from_two_kiosks_what_it_lost(hub, tmp
         wait_for(lambda: rows(first.path, TABLE) == rows(second.path, TABLE), "the same rows")
         there = [row[0] for row in rows(first.path, TABLE)]
         assert there == ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"]
+
+
+def directory(path):
+    """What a hub or a kiosk knows, without the revs."""
+    return sorted(rows(path, "SELECT record, id, value FROM directory"))
+
+
+def test_a_killed_hub_gets_back_from_a_kiosk_who_people_are_and_who_may_not_come(hub, tmp_path):
+    """People, a session, staff and a device changed after the backup, by commands alone."""
+    backup, people = tmp_path / "hub.backup", tmp_path / "people.csv"
+    where = ("--db", hub.db)
+    command("hub", "init", "--org", ORG, "--site", SITE, *where)
+    pairing = command("hub", "pair", "--name", "Side door", *where)
+    side = settings(tmp_path, "side")
+    with opened(tmp_path, "side"):
+        pass
+    command("pair", hub.url, pairing.split()[1], "--config", side)
+    people.write_text("id,first_name,last_name,kind,code\nann,Ann,Ash,member,1001\n")
+    command("hub", "people", "import", people, *where)
+    with opened(tmp_path, "a") as store, connected(store, hub):
+        settled(hub, store)
+        command("hub", "backup", backup, *where)
+        people.write_text(
+            "id,first_name,last_name,kind,code\nann,Anna,Ash,member,1001\nbob,Bob,,,\n"
+        )
+        command("hub", "people", "import", people, *where)
+        starts = ("--start", "2026-03-01T18:00", "--end", "2026-03-01T19:00", "--zone", "UTC")
+        command("hub", "sessions", "add", "Yoga", *starts, *where)
+        command("hub", "revoke", "Side door", *where)
+        wait_for(lambda: any(b"true" in row[2] for row in directory(hub.db)), "the revocation")
+        settled(hub, store)
+        before, roster = directory(hub.db), store.people()
+        hub.kill()
+        hub.db.with_name("hub.db.register").unlink()  # with the disk; the backup has an older one
+        said = command("hub", "restore", backup, *where)
+        assert "4 records (people" in said
+        assert directory(hub.db) != before
+        hub.start()
+        wait_for(lambda: directory(hub.db) == directory(store.path), "the directory to be back", 30)
+        settled(hub, store)
+        assert directory(hub.db) == before
+        assert store.people() == roster
+        assert "revoked" in command("hub", "devices", *where)
+        command("hub", "people", "import", people, *where)  # as it was, so nothing is said
+        assert directory(hub.db) == before
+    assert rows(hub.db, "SELECT count(*) FROM quarantine") == [(0,)]
