@@ -480,6 +480,18 @@ async def test_rows_and_events_of_one_room_take_turns_as_they_are_asked_for(path
         assert not [m for m in peer.aside if isinstance(m, p.Rows | p.Events)]
 
 
+async def test_rows_end_with_their_time_as_events_do(path):
+    async with hub(path, position_every=0.05) as server, joined(server.url) as peer:
+        await direct(server.url, sitting(), person(1))
+        view = View()
+        await follow(peer, view, ttl=0.1)
+        assert (await peer.get(p.Unsubscribed)).room == ROOM
+        await peer.push(Author().body())
+        await follow(peer, view)
+        assert view.shown == meant(path, full=True)
+        assert view.snapshots == 1
+
+
 # -- what it costs ---------------------------------------------------------------------------------
 
 

@@ -100,6 +100,20 @@ def test_plain_check_ins_and_decisions_of_known_people_are_not_compared_with_eve
 
 
 @pytest.mark.parametrize(
+    ("kind", "where"),
+    [("refused", {"session": None, "person": None}), ("check_in", {"session": "another"})],
+)
+def test_a_disks_double_is_noticed_by_whatever_it_wrote(kind, where):
+    log = Log().directory()
+    scan = log.scan("e1", "a", 1)
+    shown = Shown("class")
+    shown.take(log.entries)
+    shown.take([log.write("e2", kind, "a", kseq=scan.event.kseq, **where)])
+    assert shown.rows["ann"].full.flags == ("forked",)
+    assert shown.all(full=True) == comes_to(log.entries, "class", full=True)
+
+
+@pytest.mark.parametrize(
     ("person", "name"),
     [
         (Person("p", "Ada", "Lovelace"), "Ada L."),
