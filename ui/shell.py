@@ -100,7 +100,6 @@ class Shell:
         self._stop = desk.watch(self._show, self.roster.change)
         self._engine = QQmlApplicationEngine()
         width, height = size or DEFAULT_SIZE
-        look = {"width": width, "height": height, "scheme": scheme, "reducedMotion": reduced_motion}
         self.window = open_window(
             self._engine,
             "Main",
@@ -115,8 +114,9 @@ class Shell:
                 "choosing": self.choosing,
                 "width": width,
                 "height": height,
+                "scheme": scheme,
+                "reducedMotion": reduced_motion,
             },
-            look,
         )
         self.shown = False
         self._on_shown: list[Callable[[], object]] = []
@@ -202,20 +202,15 @@ class Shell:
 
 
 def open_window(
-    engine: QQmlApplicationEngine,
-    name: str,
-    properties: dict[str, object],
-    look: dict[str, object] | None = None,
+    engine: QQmlApplicationEngine, name: str, properties: dict[str, object]
 ) -> QQuickWindow:
     """The window that a file of the Kiosk module describes, not shown yet.
 
-    `properties` are what the window requires, `look` what Theme is told before anything is built.
-    Raises `ShellError` if the file does not load.
+    `properties` are what the window requires. Raises `ShellError` if the file does not load.
     """
+    # Theme is told its size and scheme in QML: asked for here, an object without a type of its own
+    # makes PySide load every class that Qt has, which takes longer than all of the QML.
     engine.addImportPath(str(QML))
-    theme = cast("QObject", engine.singletonInstance("Kiosk", "Theme"))
-    for key, value in (look or {}).items():
-        theme.setProperty(key, value)
     engine.setInitialProperties(properties)
     engine.load(QUrl.fromLocalFile(str(QML / "Kiosk" / f"{name}.qml")))
     roots = engine.rootObjects()

@@ -20,14 +20,20 @@ Window {
     readonly property bool choose: choosing.shown && !otherWays.shown
     readonly property bool covered: answering || broken || otherWays.shown || asking.shown || choose
 
+    property string scheme: "light"
+    property bool reducedMotion: false
+
     // What the first frame does not need is made ready right after it; see Shell.warm.
     property bool warm: false
 
     title: "Whorl"
     color: Theme.field
 
-    Binding { target: Theme; property: "width"; value: root.width }
-    Binding { target: Theme; property: "height"; value: root.height }
+    // Not by bindings: Theme must know before anything is laid out by it.
+    onWidthChanged: Theme.width = width
+    onHeightChanged: Theme.height = height
+    onSchemeChanged: Theme.scheme = scheme
+    onReducedMotionChanged: Theme.reducedMotion = reducedMotion
 
     IdleScreen {
         visible: !root.covered
