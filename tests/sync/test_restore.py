@@ -24,6 +24,7 @@ from tests.sync.kiosks import Kiosk, held_by, kiosk
 from tests.sync.rig import (
     NS,
     ORG,
+    ROOM,
     SITE,
     SITE_ROOM,
     TOKEN,
@@ -275,6 +276,7 @@ async def test_after_a_month_offline_a_kiosk_still_has_all_that_the_hub_had_said
             await same(db, one)
             one.check_in(3)
             one.store.record(Draft(Kind.HELP)).result(5)
+            await until(lambda: (one.cursor(ROOM) or ("", 0))[1] == 3)
             await one.settled()
         back_up(db, file)
         with kiosk(tmp_path / "k.db", server.url) as one:
@@ -283,11 +285,9 @@ async def test_after_a_month_offline_a_kiosk_still_has_all_that_the_hub_had_said
             before = directory(db)
     house.now += 500 * 86_400 * NS
     async with hub(db, house) as server:  # old check-ins that a backup has are let go
-        one = Kiosk(tmp_path / "k.db", server.url, clock=TestClock(wall=house.now))
-        one.client.start()
-        gone = "SELECT count(*) FROM event WHERE person IS NOT NULL"
-        await until(lambda: one.rows(gone) == [(0,)])
-        one.close()
+        with kiosk(tmp_path / "k.db", server.url, clock=TestClock(wall=house.now)) as one:
+            gone = "SELECT count(*) FROM event WHERE person IS NOT NULL"
+            await until(lambda: one.rows(gone) == [(0,)])
     restore(db, file)
     async with hub(db, house) as server:
         with kiosk(tmp_path / "k.db", server.url) as one:
