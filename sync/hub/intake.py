@@ -53,7 +53,7 @@ def submit(
     def done(result: list[Judged] | NotWrittenError) -> None:
         if isinstance(result, NotWrittenError):
             result = _again_later(submission)
-        core.metrics.judged(one.verdict for one in result)
+        core.metrics.judged([one.verdict for one in result])
         answer(Receipt(push.batch, result))
 
     core.writer.put(Job(work, done, len(submission.bodies)))

@@ -117,8 +117,8 @@ def _broken_at(judged: Sequence[Event | Rejected], stretch: Signed) -> int:
     """The index below which nothing is proven, `stretch.at` if all of it is."""
     expected, kseq = stretch.head, stretch.last
     device, incarnation = stretch.device, stretch.incarnation
-    for index in range(stretch.at + stretch.last - stretch.first, stretch.at - 1, -1):
-        one = judged[index]
+    end = stretch.at + stretch.last - stretch.first + 1
+    for one in reversed(judged[stretch.at : end]):
         if (
             not isinstance(one, Event)
             or one.hash != expected
@@ -126,9 +126,9 @@ def _broken_at(judged: Sequence[Event | Rejected], stretch: Signed) -> int:
             or one.device != device
             or one.incarnation != incarnation
         ):
-            return index + 1
+            break
         expected, kseq = one.prev, kseq - 1
-    return stretch.at
+    return stretch.at + kseq - stretch.first + 1
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,6 @@ commit order and have no holes. A transaction only becomes durable, and its verd
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from kiosk.model import (
 )
 from sync.hub import house, lookups, quarantine, returned
 from sync.hub.auth.keys import hub_keys
+from sync.hub.chains import Chains
 from sync.hub.errors import LogError
 from sync.hub.house import CANONICAL, REGISTERED, House, Proof
 from sync.hub.houseclock import HouseClock
@@ -32,7 +32,7 @@ from sync.hub.judge import Place, Rejected, Trace, judge, place_of, places
 from sync.hub.retention import prune
 from sync.hub.tables import OFFSET_BITS, opened
 from sync.hub.timing import Times
-from sync.hub.transaction import Accepted, Chain, Room, Submission, Transaction
+from sync.hub.transaction import Accepted, Room, Submission, Transaction
 from sync.protocol import Judged
 from sync.signing import is_key
 
@@ -117,10 +117,14 @@ class Log:
         found = places(judged, submission.signed, org, lambda s: self._key_for(s, submission))
         self._note_signed(found)
         before = lookups.known(self._db, [one.id for one in judged if isinstance(one, Event)])
-        times, here = self._times(submission), self._now.ids
+        times = Times(submission.anchors, trusted=self._now.trusted, carrier=submission.device)
+        if (next_ones := self._next_of_chain(judged, found, before, submission)) is not None:
+            stamps = self._enter(submission.bodies, next_ones, submission, times)
+            pairs = zip(next_ones, stamps, strict=True)
+            return [Judged(one.id, "ok", "", None, msgspec.Raw(stamp)) for one, stamp in pairs]
         return [
             self._again(body, one, submission)
-            if isinstance(one, Event) and (one.id in before or one.id in here)
+            if isinstance(one, Event) and (one.id in before or one.id in self._now.ids)
             else self._admit(body, one, place.signed, submission, times)
             if isinstance(one, Event) and place.proven
             else self._doubt(index, one, place, submission)
@@ -218,17 +222,12 @@ class Log:
         done = self._now
         if done.received > done.began:
             self._meta["received"] = done.received
-        chains = done.chains.items()
         bulk.insert(self._db, "INSERT INTO event (place, id, body, envelope)", done.rows)
         self._db.executemany(
             "UPDATE room SET head = ? WHERE number = ?",
             [(room.head, room.number) for room in done.rooms.values()],
         )
-        self._db.executemany(
-            "INSERT OR REPLACE INTO chain (device, incarnation, contiguous, ahead, head)"
-            " VALUES (?, ?, ?, ?, ?)",
-            [(*k, c.contiguous, json.dumps(sorted(c.ahead)), c.head) for k, c in chains],
-        )
+        self._chains.write()
         self._db.executemany(
             "INSERT OR IGNORE INTO signature VALUES (?, ?, ?, ?, ?, ?)",
             [(s.device, s.incarnation, s.last, s.first, s.head, s.signature) for s in done.signed],
@@ -255,7 +254,7 @@ class Log:
         self._meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta"))
         self._kept = dict(self._meta)
         self._rooms: dict[str, Room] = {}
-        self._chains: dict[tuple[str, str], Chain] = {}
+        self._chains = Chains(self._db)
         self._keys: dict[tuple[str, str], str] = {}
 
     def _go_on(self) -> None:
@@ -280,8 +279,35 @@ class Log:
         self._meta["incarnation"], self._meta["prev"] = self._entropy(16).hex(), ""
         self._pin(self._meta["device"], self.incarnation, self.key)
 
-    def _times(self, submission: Submission) -> Times:
-        return Times(submission.anchors, trusted=self._now.trusted, carrier=submission.device)
+    def _next_of_chain(
+        self,
+        judged: Sequence[Event | Rejected],
+        found: Sequence[Place],
+        before: set[str],
+        submission: Submission,
+    ) -> list[Event] | None:
+        """The events, taken into their device's chain, if they are just the next ones in it.
+
+        That is a whole push of a kiosk's own under one signature, of which nothing is known yet and
+        nothing needs a decision: there is no more to each than to `_admit` it.
+        """
+        stretch = found[0].signed if found else None
+        if stretch is None or not found[0].proven or submission.staff is not None:
+            return None
+        # A proof holds up to the end of its stretch.
+        events = [one for one in judged if isinstance(one, Event)]
+        ids = {one.id for one in events}
+        chain = self._chains.of(stretch.device, stretch.incarnation)
+        if (
+            not len(ids) == len(judged) == stretch.last - stretch.first + 1
+            or not ids.isdisjoint(before)
+            or not ids.isdisjoint(self._now.ids)
+            or not house.OWN.isdisjoint([one.kind for one in events])
+            or stretch.device in self.revoked
+            or not chain.extend(events[0], stretch.last, stretch.head)
+        ):
+            return None
+        return events
 
     def _admit(
         self,
@@ -292,25 +318,23 @@ class Log:
         times: Times,
     ) -> Judged:
         author = (event.device, event.incarnation)
-        chain = self._now.chains.get(author) or self._chain(*author)
+        chain = self._chains.of(*author)
         hubs = event.kind in house.OWN
         ours = hubs and self._key(*author) == self.key
         code = "revoked" if event.device in self.revoked else ""
-        if not code and submission.staff is not None and submission.exceeds(event):
-            code = "right"
-        if not code and hubs and not (ours or self._may_say(event, submission)):
+        denied = submission.exceeds(event) or (hubs and not ours and self._alien(event, submission))
+        if denied and not code:
             code = "right"
         if code:
             chain.take(event.kseq, event.hash)
             return self._set_apart(body, event, submission, code)
-        forked = False
-        if not chain.extend(event):
-            forked = chain.forks(event) and not quarantine.let_in(self._db, body)
-            if forked and event.kind not in EVIDENCE and not ours:
-                return self._set_apart(body, event, submission, "fork")
-            chain.take(event.kseq, event.hash)
+        forked = chain.forks(event) and not quarantine.let_in(self._db, body)
+        if forked and event.kind not in EVIDENCE and not ours:
+            return self._set_apart(body, event, submission, "fork")
+        chain.take(event.kseq, event.hash)
         proof = self._heed(event, signed, ours=ours) if hubs else _NO_PROOF
-        envelope = self._enter(body, event, submission, times, "fork" if forked else "", proof)
+        code = "fork" if forked else ""
+        (envelope,) = self._enter([body], [event], submission, times, code, proof)
         return Judged(event.id, "ok", "", None, msgspec.Raw(envelope))
 
     def _heed(self, event: Event, signed: Signed | None, *, ours: bool) -> Proof:
@@ -329,33 +353,41 @@ class Log:
             self._now.returned = True
             returned.note(self._meta, event)
 
-    def _may_say(self, event: Event, submission: Submission) -> bool:
-        """Whether what a hub says may come from another: another hub's, handed on by its owner."""
+    def _alien(self, event: Event, submission: Submission) -> bool:
+        """Whether it is no hub's word handed on by its owner, but a kiosk's or staff's own."""
         itself = not submission.introduces and event.device == submission.device
-        return not (itself or submission.staff is not None or event.device in self.paired)
+        return itself or submission.staff is not None or event.device in self.paired
 
     def _enter(
         self,
-        body: bytes,
-        event: Event,
+        bodies: Sequence[bytes],
+        events: Sequence[Event],
         submission: Submission,
         times: Times,
-        code: str,
-        proof: Proof,
-    ) -> bytes:
-        now = self._now
-        room = now.rooms.get(event.room) or self._room(event.room)
-        room.head = offset = room.head + 1
-        now.received = received = now.received + 1
-        low, high = times.interval(event, received)
-        rank = event.by.rank if event.by.rank > 0 else 0
-        envelope = encode_envelope(
-            Envelope(self.epoch, offset, received, low, high, "accepted", code, rank, *proof)
-        )
-        now.rows.append((room.number << OFFSET_BITS | offset, event.id, body, envelope))
-        now.ids[event.id] = (event.hash, envelope)
-        now.accepted.append(Accepted(event.room, offset, body, envelope, submission.origin))
-        return envelope
+        code: str = "",
+        proof: Proof = _NO_PROOF,
+    ) -> list[bytes]:
+        """Put accepted events into their rooms; their envelopes."""
+        now, epoch, origin = self._now, self.epoch, submission.origin
+        received, envelopes, name = now.received, [], ""
+        key, signature = proof
+        for body, event in zip(bodies, events, strict=True):
+            if event.room != name:
+                name = event.room
+                room = self._room(name)
+            room.head = offset = room.head + 1
+            received += 1
+            low, high = times.interval(event, received)
+            rank = event.by.rank if event.by.rank > 0 else 0
+            envelope = encode_envelope(
+                Envelope(epoch, offset, received, low, high, "accepted", code, rank, key, signature)
+            )
+            now.rows.append((room.number << OFFSET_BITS | offset, event.id, body, envelope))
+            now.ids[event.id] = (event.hash, envelope)
+            now.accepted.append(Accepted(name, offset, body, envelope, origin))
+            envelopes.append(envelope)
+        now.received = received
+        return envelopes
 
     def _again(self, body: bytes, event: Event, submission: Submission) -> Judged:
         """The id is held already: by the same event, or by another that claims it."""
@@ -365,7 +397,7 @@ class Log:
             hash_, envelope = lookups.held(self._db, event.id)
         if hash_ != event.hash:
             return self._set_apart(body, event, submission, "fork")
-        self._chain(event.device, event.incarnation).take(event.kseq, event.hash)
+        self._chains.of(event.device, event.incarnation).take(event.kseq, event.hash)
         return Judged(event.id, "dup", envelope=msgspec.Raw(envelope))
 
     def _doubt(
@@ -379,7 +411,7 @@ class Log:
         if signed is not None:
             # It was signed for, so its place in the author's chain counts as held; nobody else can
             # fill that place with something that cannot be checked.
-            self._chain(signed.device, signed.incarnation).take(place_of(signed, index))
+            self._chains.of(signed.device, signed.incarnation).take(place_of(signed, index))
         code = one.code if isinstance(one, Rejected) else "signature"
         return self._set_apart(submission.bodies[index], trace, submission, code)
 
@@ -433,7 +465,7 @@ class Log:
 
     def _author(self, org: str, room: str, data: dict[str, Any]) -> None:
         """Write an event of the hub's own."""
-        chain = self._chain(self.device, self.incarnation)
+        chain = self._chains.of(self.device, self.incarnation)
         at = house.Place(
             self.device, self.incarnation, chain.contiguous + 1, str(self._meta["prev"])
         )
@@ -444,7 +476,8 @@ class Log:
         body = encode_event(event)
         submission = Submission(org, self.device, [body])
         proof = self._house.prove(event)
-        self._enter(body, event, submission, self._times(submission), "", proof)
+        times = Times((), trusted=self._now.trusted)
+        self._enter([body], [event], submission, times, "", proof)
 
     def _received(self) -> int:
         """The hub's own time, never twice the same and never backwards, also over restarts.
@@ -465,14 +498,3 @@ class Log:
             room = self._rooms[name] = Room(*row)
         self._now.rooms[name] = room
         return room
-
-    def _chain(self, device: str, incarnation: str) -> Chain:
-        key = (device, incarnation)
-        chain = self._chains.get(key)
-        if chain is None:
-            query = "SELECT contiguous, ahead, head FROM chain WHERE device = ? AND incarnation = ?"
-            row = self._db.execute(query, key).fetchone()
-            known = (row[0], set(json.loads(row[1])), row[2]) if row else ()
-            chain = self._chains[key] = Chain(*known)
-        self._now.chains[key] = chain
-        return chain

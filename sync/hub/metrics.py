@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -40,10 +41,7 @@ class Metrics:
 
     def judged(self, verdicts: Iterable[str]) -> None:
         """Count the verdicts on one push."""
-        counts: dict[str, int] = {}
-        for verdict in verdicts:
-            counts[verdict] = counts.get(verdict, 0) + 1
-        for verdict, count in counts.items():
+        for verdict, count in Tally(verdicts).items():
             self.events.labels(verdict).inc(count)
 
     def bad_message(self) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import length_hint
+from itertools import groupby, islice
+from operator import attrgetter, length_hint
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 COALESCE = 0.010  # seconds between two frames of one room, under load
 _TURN = 500  # members written to before others get the loop
 _PARCELS = 32  # pages kept as they were sent, for the next who lacks the same
+
+
+_ROOM = attrgetter("room")
 
 
 class _Kinded(msgspec.Struct):
@@ -208,13 +211,13 @@ class Rooms:
 
     def publish(self, accepted: list[Accepted]) -> None:
         """Serve what was just committed to whoever follows its rooms."""
-        touched: dict[str, Room] = {}
-        for one in accepted:
-            room = touched.get(one.room) or touched.setdefault(one.room, self.room(one.room))
-            room.waiting.append(one)
+        touched: dict[str, None] = {}
+        for name, some in groupby(accepted, _ROOM):
+            touched[name] = None
+            self.room(name).waiting.extend(some)
         self.rosters.publish(accepted)
-        for room in touched.values():
-            self._serve_soon(room)
+        for name in touched:
+            self._serve_soon(self.room(name))
 
     def close(self) -> None:
         """Drop what still waits to be served; the members recover it by offset."""
