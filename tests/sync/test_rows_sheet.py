@@ -99,6 +99,31 @@ def test_plain_check_ins_and_decisions_of_known_people_are_not_compared_with_eve
     assert shown.wholes == 4
 
 
+def test_a_question_that_a_check_in_widens_is_another_for_everybody_in_it():
+    log = Log().directory()
+    log.scan("e1", "a", 8, width=5)
+    shown = Shown("class")
+    shown.take(log.entries)
+    asked = shown.rows["ann"].full.items
+    delta = shown.take([log.scan("e2", "a", 9, width=5, person="bob")])
+    assert set(delta.rows) == {"ann", "bob"}
+    assert shown.rows["ann"].full.items == shown.rows["bob"].full.items != asked
+    assert shown.all(full=True) == comes_to(log.entries, "class", full=True)
+
+
+def test_one_more_than_there_is_room_for_is_told_of_the_session():
+    log = Log().directory()
+    log.record("d-policy", "policy", "site", 1, {"capacity": 1})
+    log.scan("e1", "a", 1)
+    shown = Shown("class")
+    shown.take(log.entries)
+    assert shown.session["capacity"] == 1
+    assert "items" not in shown.session
+    shown.take([log.scan("e2", "a", 2, person="bob")])
+    assert len(shown.session["items"]) == 1
+    assert shown.all(full=True) == comes_to(log.entries, "class", full=True)
+
+
 @pytest.mark.parametrize(
     ("kind", "where"),
     [("refused", {"session": None, "person": None}), ("check_in", {"session": "another"})],
