@@ -1,7 +1,7 @@
 """The composition root: builds one kiosk, starts it and stops it, each in one fixed order.
 
 What is on the disk is opened first, then the door is shown; whatever draws nothing is imported and
-built after the first frame (docs/adr/0011). `tests/kiosk/test_start.py` keeps it so.
+built after the first frame (docs/adr/0013). `tests/kiosk/test_start.py` keeps it so.
 """
 
 from __future__ import annotations
