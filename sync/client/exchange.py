@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
@@ -14,7 +15,7 @@ from kiosk.clock import Anchor
 from kiosk.devicekey import DeviceKeyError
 from kiosk.incarnation import PUT_BACK, told_apart
 from kiosk.pruning import Safe
-from kiosk.store import StoreError
+from kiosk.store import StoreError, StoreFullError, StoreWriteError
 from kiosk.tasks import spawn, stop
 from sync.client.downloads import Downloads
 from sync.client.uploads import Uploads
@@ -40,6 +41,7 @@ from sync.protocol import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
     from typing import Any
 
     from kiosk.clock import Clock
@@ -48,11 +50,19 @@ if TYPE_CHECKING:
     from sync.client.wires import Wire
     from sync.protocol import House
 
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_ROUND_TRIP = 5_000_000_000  # ns; a slower one says too little about the time
 _MOST_ANCHORS = 32
 _OF_THE_HUB = ("", "hub")  # the place in `offered` of its own records
+_TRIED = "tried"  # a note that says nothing: whether the disk takes writes
+
+
+class WritableError(ProtocolError):
+    """The disk takes again what it refused, so the greeting is to be gone through anew."""
+
+    code = "renewed"
 
 
 class StrangerError(ProtocolError):
@@ -110,6 +120,7 @@ class Exchange:
         self._token = token
         self._lost: dict[str, int] = {}
         self._passed_over: dict[str, int] = {}
+        self._unwritten = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._uploads = Uploads(store, self._say, clock, pacing, careful=careful)
         self._downloads = Downloads(store, self._say, pacing)
@@ -145,6 +156,7 @@ class Exchange:
                 ("downloads", self._downloads.run()),
                 ("pings", self._ping()),
                 ("proof", self._prove()),
+                ("greeting", self._greet_anew()),
             )
         ]
         try:
@@ -220,7 +232,7 @@ class Exchange:
             return
         if hub.key != hubs.read(note).key:
             _LOG.info("this kiosk's hub is the one with the key %s", hub.key[:16])
-        await asyncio.wrap_future(self._store.meet(hub))
+        await self._written(self._store.meet(hub))
 
     async def _reoffer_records(self, welcome: Welcome) -> None:
         """Queue what the hub said itself and no longer knows, as one restored from a backup."""
@@ -230,9 +242,10 @@ class Exchange:
         mark = hash((welcome.epoch, house.incarnation, frozenset(house.held.items())))
         if self._offered.get(_OF_THE_HUB) == mark:
             return
-        self._offered[_OF_THE_HUB] = mark
         lives = hubs.Lives(house.key, welcome.epoch, house.incarnation, house.held)
-        count = await asyncio.wrap_future(self._store.reoffer_records(lives))
+        count = await self._written(self._store.reoffer_records(lives))
+        if count is not None:
+            self._offered[_OF_THE_HUB] = mark
         if count:
             _LOG.warning("the hub lacks %d records of its own; offering them", count)
             self._uploads.look_again()
@@ -260,11 +273,32 @@ class Exchange:
                 self._offered.pop(key, None)
 
     async def _offer_again(self, incarnation: str, held: int) -> int:
-        count = await asyncio.wrap_future(self._store.reoffer(incarnation, held))
+        count = await self._written(self._store.reoffer(incarnation, held))
         if count:
             _LOG.warning("the hub lacks %d events that it had; offering them again", count)
             self._uploads.look_again()
-        return count
+        return count or 0
+
+    async def _written(self, write: Future[T]) -> T | None:
+        """What a write of the greeting gave; None if the disk refused it.
+
+        What is held must get out all the more then, so that is no reason to end.
+        """
+        try:
+            return await asyncio.wrap_future(write)
+        except (StoreFullError, StoreWriteError) as error:
+            _LOG.error("the greeting is gone through again once the disk takes it: %s", error)
+            self._unwritten = True
+            return None
+
+    async def _greet_anew(self) -> None:
+        """Once the disk takes again what it refused during the greeting, begin anew."""
+        while True:
+            await asyncio.sleep(self._pacing.sweep)
+            if self._unwritten:
+                with contextlib.suppress(StoreFullError, StoreWriteError):
+                    await asyncio.wrap_future(self._store.set_note(_TRIED, ""))
+                    raise WritableError("the disk takes writes again")
 
     # -- the lanes ---------------------------------------------------------------------------------
 
