@@ -12,7 +12,10 @@ from kiosk.model import Entry, decode_envelope, decode_event
 from sync import merge
 from sync import protocol as p
 from sync.merge.directory import Records
-from tests.sync.rig import ROOM, SITE_ROOM
+from tests.sync.rig import NS, ROOM, SITE_ROOM
+from tests.sync.test_hub import post
+
+START = 1_799_999_000 * NS
 
 
 class View:
@@ -150,3 +153,37 @@ def _counts(shown):
 
 def _said(**fields):
     return {name: value for name, value in fields.items() if value}
+
+
+# -- words of a directory, and a reader over a WebSocket -------------------------------------------
+
+
+def record(kind, id_, **value):
+    return {"record": kind, "id": id_, "value": {"id": id_} | value}
+
+
+def person(n, **value):
+    return record("person", f"p{n}", **{"first_name": f"Ada{n}", "last_name": "Lovelace"} | value)
+
+
+def sitting(**value):
+    given = {"title": "Yoga", "zone": "Europe/London", "starts": START, "ends": START + 3600 * NS}
+    return record("session", "s1", **given | value)
+
+
+async def direct(url, *records):
+    assert (await post(url, json.dumps(records).encode()))[0] == 200
+
+
+async def follow(peer, view, **given):
+    """Subscribe with the view's cursor and read until it is live."""
+    view.live = False
+    await peer.say(view.wish(**given))
+    while not view.live:
+        assert view.take(plain(await peer.get(p.Rows)))
+
+
+async def shows(peer, view, path, **given):
+    """Read until the view shows what it must."""
+    while view.shown != meant(path, **given):
+        assert view.take(plain(await peer.get(p.Rows)))

@@ -16,8 +16,7 @@ from kiosk.tasks import spawn, stop
 from sync.hub.backup import back_up, restore
 from tests.sync.proxy import proxied
 from tests.sync.rig import ORG, ROOM, SITE, TOKEN, Author, hub, joined, until
-from tests.sync.rowviews import meant
-from tests.sync.test_rows import direct, person, sitting
+from tests.sync.rowviews import direct, meant, person, sitting
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "examples"
 
