@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import time
 from urllib.parse import urlencode
 
 import pytest
 
 from sync import protocol as p
+from tests.sync.fuzz import UPGRADE
 from tests.sync.rig import ROOM, TOKEN, Author, hello, hub, joined, until
 from tests.sync.test_hub_http import WHO, asked
 
@@ -175,3 +178,41 @@ async def test_a_crowd_that_missed_the_same_reads_it_once(path):
         for n, items in enumerate(found):
             assert [i.envelope.offset for i in items] == list(range(n + 1, 121))
         assert server._core.rooms.recent.reads - reads == 1
+
+
+@pytest.mark.parametrize("ending", ["fin", "rst"])
+@pytest.mark.parametrize("upgrade", [{}, UPGRADE])
+async def test_whoever_asks_whether_to_go_on_and_has_gone_costs_one_line(
+    path, caplog, ending, upgrade
+):
+    routes = [("POST", "/v1/push"), ("POST", "/v1/pair"), ("GET", "/health"), ("GET", "/v1/ws")]
+    routes += [("GET", "/v1/sse"), ("GET", "/nowhere"), ("PUT", "/v1/people/x1")]
+    headers = {name.replace("-", "_"): value for name, value in upgrade.items()}
+    asks = {"Expect": "100-continue", "Content_Length": 5}
+    async with hub(path) as server, joined(server.url) as peer:
+        await peer.follow()
+        port = int(server.url.rpartition(":")[2])
+        before = len(server._runner.server.connections)
+        for method, where in routes * 3:
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                gone.sendall(request(method, where, **asks, **headers))
+                if ending == "rst":
+                    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # All of it was there, and its end, before the hub had looked at the first byte.
+        await until(lambda: not server._arrivals.silent)
+        await until(lambda: len(server._runner.server.connections) <= before)
+        assert await served(peer, Author()) < 1
+    assert [r for r in caplog.records if r.exc_info or "Traceback" in r.getMessage()] == []
+    broken = [r for r in caplog.records if "request is broken" in r.getMessage()]
+    assert 0 < len(broken) <= len(routes) * 3
+
+
+async def test_a_failure_of_the_hubs_own_keeps_its_traceback(path, caplog, monkeypatch):
+    async with hub(path) as server:
+        monkeypatch.setattr(server._core.access, "origin", lambda *_: 1 // 0)
+        async with raw(server, request("GET", "/health", Expect="100-continue")) as (reader, _):
+            assert b" 100 " in await reader.readline()
+            await reader.readline()
+            assert b" 500 " in await asyncio.wait_for(reader.readline(), 5)
+    (record,) = [r for r in caplog.records if r.exc_info]
+    assert record.exc_info[0] is ZeroDivisionError
