@@ -27,6 +27,7 @@ _EVERY = 150.0  # seconds between two faults, on average
 _DYING = 0.1  # seconds in which whoever has burned has surely fallen
 _FUSE = 40  # writes at most until a death that was ordered for some write
 _AT_THE_DOOR = 6  # the same for one that was ordered for the moment somebody is at the door
+_LAST_GAP = 0.3  # of the kiosks lose a frame when all else is healed
 _LONGEST_FUSE = 120.0  # seconds; if nobody writes it comes all the same
 
 
@@ -83,6 +84,8 @@ class Trouble:
             machine.disk.snuff()
         for kiosk in scene.kiosks:
             kiosk.weather.clear()
+            # One last frame may be lost, with nothing behind it that would tell.
+            kiosk.weather.gaps = int(self._chance.random() < _LAST_GAP)
             if not kiosk.up:
                 scene.restart_kiosk(kiosk)
         self._settle_the_shut_out()

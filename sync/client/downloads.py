@@ -138,7 +138,10 @@ class Downloads:
     def position(self, position: Position) -> None:
         """Compare where the hub says a room ends; a silent gap is asked for."""
         room = self._rooms.get(position.room)
-        if room is not None and room.live and position.head > room.taken:
+        if room is None or position.head <= room.taken:
+            return
+        # Positions are told to whoever is up to date: so what is awaited was lost, too.
+        if room.live or self._loop.time() - room.heard > _PATIENCE:
             _LOG.warning("%s: %d of %d came", position.room, room.taken, position.head)
             room.lost()
             self._called.set()
