@@ -14,6 +14,7 @@ from kiosk import hubs
 from kiosk.devicekey import FILE, DeviceKeyError, DeviceKeys
 from kiosk.directory import DirectoryError, exchange
 from kiosk.incarnation import PAIRING, told_apart, unpaired
+from kiosk.model import UNREADABLE
 from kiosk.peek import peek
 from sync.protocol import VERSION, Hello, MismatchError, Welcome, check_version, encode
 
@@ -79,7 +80,7 @@ def greet(config: Config, url: str, token: str, who: Device) -> None:
         check_version(welcome.version)
     except MismatchError as error:
         raise RefusedError(f"the hub {error}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise DirectoryError(f"what answers at {url} is no hub: {error}") from error
     if welcome.hub is not None and hubs.met(who.hub, welcome.hub.key, told_apart(token)) is None:
         raise RefusedError(f"{hubs.OTHER}; pair this kiosk with it, or kiosk sign-in")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk.clock import Anchor
+from kiosk.model import UNREADABLE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CAME = "came"
 _CARRIED = "anchors"
 _MOST = 32  # of each note
+_ANCHORS = msgspec.json.Decoder(list[Anchor])
 _NOTE = msgspec.json.Decoder(dict[str, int])
 
 
@@ -29,7 +31,11 @@ def known(db: sqlite3.Connection) -> list[Anchor]:
     """The anchors of all boots, each with when the database came to it."""
     came = arrivals(db)
     rows = db.execute("SELECT boot, ticks, hub, round_trip FROM anchor").fetchall()
-    return [Anchor(boot, ticks, hub, trip, came.get(boot, 0)) for boot, ticks, hub, trip in rows]
+    return [
+        Anchor(boot, ticks, hub, trip, came.get(boot, 0))
+        for boot, ticks, hub, trip in rows
+        if type(ticks) is type(hub) is type(trip) is int
+    ]
 
 
 def arrivals(db: sqlite3.Connection) -> dict[str, int]:
@@ -60,13 +66,16 @@ def keep_carried(db: sqlite3.Connection, anchors: Iterable[Anchor]) -> None:
 def carried(db: sqlite3.Connection) -> list[Anchor]:
     """The anchors that came along with carried events."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (_CARRIED,)).fetchone()
-    return msgspec.json.decode(row[0], type=list[Anchor]) if row else []
+    try:
+        return _ANCHORS.decode(row[0]) if row else []
+    except (*UNREADABLE, TypeError):
+        return []
 
 
 def _read(note: str | None) -> dict[str, int]:
     try:
         return _NOTE.decode(note) if note else {}
-    except msgspec.MsgspecError:
+    except (*UNREADABLE, TypeError):
         return {}
 
 

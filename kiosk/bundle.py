@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from drivers.templates import Template
 from kiosk.errors import KioskError
+from kiosk.model import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def open_bundle(data: bytes, passphrase: str) -> list[Copy]:
     try:
         items = msgspec.json.decode(plain, type=list[_Item])
         return [_copy(item, head.format) for item in items]
-    except (msgspec.MsgspecError, ValueError):
+    except UNREADABLE:
         raise BundleError("the file was made by a program that makes them differently") from None
 
 
@@ -100,7 +101,7 @@ def _head(data: bytes) -> tuple[_Head, bytes]:
     try:
         head = msgspec.json.decode(data[len(_MAGIC) : end], type=_Head)
     # Bad UTF-8 is a ValueError, not msgspec's own.
-    except (msgspec.MsgspecError, ValueError):
+    except UNREADABLE:
         raise BundleError("the file's first line is damaged, or of a newer Whorl") from None
     cost_fits = _LEAST_COST <= head.cost <= _MOST_COST and head.cost & (head.cost - 1) == 0
     if head.version != 1 or not cost_fits or len(head.nonce) != 12:

@@ -28,6 +28,7 @@ from kiosk import rulings
 from kiosk.clock import SystemClock
 from kiosk.consent import READER_ONLY, record_consent
 from kiosk.errors import KioskError
+from kiosk.model import UNREADABLE
 from kiosk.survey import summary
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class ControlServer:
                 return self._obey(request, connection)
         except SensorError as error:
             return Reply(error=f"{error.sentence} {error.advice}")
-        except (KioskError, msgspec.MsgspecError) as error:
+        except (KioskError, *UNREADABLE) as error:
             return Reply(error=str(error))
         except CancelledError:
             return Reply(error="it was given up before its turn")
@@ -304,7 +305,7 @@ def ask(path: Path, request: Request, told: Callable[[Step], None] = lambda _: N
         raise ControlError(
             "the running kiosk takes no commands yet; try again in a few seconds, or stop it first"
         ) from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ControlError(f"the running kiosk cannot be asked ({error}); stop it first") from error
 
 

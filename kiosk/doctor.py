@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from kiosk import schema
 from kiosk.acceptance import ANEW, device_of, greet
 from kiosk.checkup import records_findings, sensor_findings
@@ -24,7 +22,7 @@ from kiosk.finding import Finding
 from kiosk.ownhub import noted_url, running_hub
 from kiosk.pairing import PairingError
 from kiosk.peek import damage, peek
-from kiosk.rescue import NOTE, Rescue
+from kiosk.rescue import NOTE, read_rescue
 from sync.hub.errors import TokenError
 from sync.hub.tokens import VARIABLE, read_token, token_path
 
@@ -96,7 +94,7 @@ def _database(config: Config) -> Finding:
         with peek(path) as database:
             problem = _wrong_database(database, config) or _rescued(database, path)
             seen = f"{path}, {_held(database)}"
-    except (sqlite3.Error, msgspec.MsgspecError) as error:
+    except sqlite3.Error as error:
         return Finding("database", well=False, seen=f"{path} cannot be read: {error}")
     return Finding("database", not problem, problem or seen)
 
@@ -109,15 +107,16 @@ def _wrong_database(database: sqlite3.Connection, config: Config) -> str:
         return f"made by a newer version of Whorl ({newer[0]}); update Whorl on this kiosk"
     org, site = config.organisation.id, config.site.id
     meta = dict(database.execute("SELECT key, value FROM meta"))
-    if meta and (meta["org"], meta["site"]) != (org, site):
-        return f"the database belongs to {meta['org']}/{meta['site']}, not to {org}/{site}"
+    belongs = (meta.get("org"), meta.get("site"))
+    if meta and belongs != (org, site):
+        return f"the database belongs to {belongs[0]}/{belongs[1]}, not to {org}/{site}"
     return ""
 
 
 def _rescued(database: sqlite3.Connection, path: Path) -> str:
     for (text,) in database.execute("SELECT value FROM meta WHERE key = ?", (NOTE,)):
-        rescue = msgspec.json.decode(text, type=Rescue)
-        if path.with_name(Path(rescue.moved_to).name).exists():
+        rescue = read_rescue(str(text))
+        if rescue is not None and path.with_name(Path(rescue.moved_to).name).exists():
             return rescue.sentence
     return ""
 
@@ -125,7 +124,8 @@ def _rescued(database: sqlite3.Connection, path: Path) -> str:
 def _held(database: sqlite3.Connection) -> str:
     count, first = database.execute("SELECT count(*), min(seq) FROM outbox").fetchone()
     found = database.execute("SELECT wall FROM event WHERE seq = ?", (first,)).fetchone()
-    return f"{count} held" + (f" since {_utc(found[0])}" if found else "")
+    known = found is not None and isinstance(found[0], int)
+    return f"{count} held" + (f" since {_utc(found[0])}" if known else "")
 
 
 def _events(config: Config) -> Finding:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from kiosk.model import ROW_KINDS, Entry, decode_envelope, decode_event
+from kiosk.model import ROW_KINDS, UNREADABLE, Entry, decode_envelope, decode_event
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 T = TypeVar("T")
+Id = TypeVar("Id")
 _LOG = logging.getLogger(__name__)
 _JSON = msgspec.json.Encoder()
+
+# What reading a row may raise: a cell may even hold a value of another type than its column's.
+SPOILT = (*UNREADABLE, TypeError)
 
 
 DECIDING = "kind IN ('resolve', 'retract', 'session_closed', 'session_reopened')"
@@ -69,10 +73,13 @@ def decisions_of(db: sqlite3.Connection, session: str | None = None) -> list[Ent
 def _entry(id_: str, body: bytes, low: int, high: int, envelope: bytes | None) -> Entry | None:
     try:
         stamp = decode_envelope(envelope) if envelope else None
-        return Entry(decode_event(body), low, high, stamp)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        entry = Entry(decode_event(body), low, high, stamp)
+    except SPOILT:
+        entry = None
+    if entry is None or type(low) is not int or type(high) is not int:
         _say_unreadable(id_)
         return None
+    return entry
 
 
 @functools.lru_cache(maxsize=1024)
@@ -91,10 +98,15 @@ def by_session(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def readable(rows: list[Any], decoder: msgspec.json.Decoder[T]) -> list[T]:
     """What the rows hold; a spoilt one is logged and left out: the others must still come in."""
-    found: list[T] = []
-    for row in rows:
+    return [value for _, value in readable_by_id([(None, row[0]) for row in rows], decoder)]
+
+
+def readable_by_id(
+    rows: Iterable[tuple[Id, Any]], decoder: msgspec.json.Decoder[T]
+) -> Iterator[tuple[Id, T]]:
+    """As `readable`, with the id that each value is kept under."""
+    for id_, value in rows:
         try:
-            found.append(decoder.decode(row[0]))
-        except msgspec.MsgspecError as error:
+            yield id_, decoder.decode(value)
+        except SPOILT as error:
             _LOG.error("a row of the database cannot be read: %s", error)
-    return found

@@ -8,6 +8,7 @@ it touches is folded again in the same transaction.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from kiosk import pruning
-from kiosk.entries import by_session, decisions_of, entries_of, readable
+from kiosk.entries import SPOILT, by_session, decisions_of, entries_of, readable
 from kiosk.model import (
     EVIDENCE,
     ROW_KINDS,
@@ -31,6 +32,7 @@ from kiosk.model import (
 )
 from kiosk.record_kinds import ATTENDANCE, MERGED, PERSON, POLICY, SESSION
 from kiosk.stamps import fit
+from kiosk.storefile import StoreDamagedError
 from sync import merge
 from sync.merge import directory
 from sync.merge import terms as limits
@@ -106,8 +108,11 @@ class Book:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         found = db.execute("SELECT id, value FROM directory WHERE record = 'session'")
-        # A session that cannot be read is damage: its people would be judged by no limit.
-        self.sessions: dict[str, Session] = {id_: SESSION.decode(value) for id_, value in found}
+        try:
+            self.sessions: dict[str, Session] = {id_: SESSION.decode(value) for id_, value in found}
+        except SPOILT as error:
+            # Its people would be judged by no limit.
+            raise StoreDamagedError(f"the database is damaged: a session: {error}") from error
         self.policies: dict[str, Policy] = {}
         self.places = directory.places({}, Policy())
         self.aliases: Mapping[str, str] = MappingProxyType({})
@@ -195,7 +200,9 @@ class Folding:
             "SELECT body FROM attendance WHERE session = ? AND person = ?",
             (session, self._book.aliases.get(person, person)),
         ).fetchone()
-        return ATTENDANCE.decode(found[0]) if found else None
+        # One that a card has spoilt is folded anew from the log by whatever comes next.
+        rows = readable([found], ATTENDANCE) if found else []
+        return rows[0] if rows else None
 
     def saw(self, draft: Draft) -> tuple[str, ...]:
         """The ids of what this kiosk shows of the matter: see `Draft.saw`."""
@@ -327,7 +334,7 @@ class Folding:
         known, terms = self._book.sessions.get(session), self._terms_of(session)
         # Strangers and crowds are review items that no row has by itself.
         touched.review |= known is None or self._book.policy(session).capacity is not None
-        touched.review |= not self._people.issuperset(people)
+        touched.review |= not self._people.issuperset(people) or bool(terms.places)
         folded = []
         for person, entries in entries_of(self._db, session, people, self._book.aliases).items():
             row, notes = merge.fold_noted(known, person, entries, session, terms)
@@ -379,10 +386,8 @@ def _records(
 ) -> Iterator[tuple[str, T]]:
     """Records of one kind by id; what an earlier version kept unread is passed over."""
     for id_, value in db.execute("SELECT id, value FROM directory WHERE record = ?", (record,)):
-        try:
+        with contextlib.suppress(*SPOILT):
             yield id_, decoder.decode(value)
-        except msgspec.MsgspecError:
-            continue
 
 
 def _kept(interval: tuple[int, int] | None) -> int | None:

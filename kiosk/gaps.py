@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiosk.model import Session, session_room
+from kiosk.model import UNREADABLE, Session, session_room
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,7 +29,7 @@ def read(note: str | None) -> Gaps:
     """The gaps in the note; nothing if it cannot be read."""
     try:
         return _GAPS.decode(note) if note else {}
-    except msgspec.MsgspecError:
+    except (*UNREADABLE, TypeError):
         return {}
 
 

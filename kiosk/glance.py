@@ -7,21 +7,29 @@ import fcntl
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from drivers.slots import Binding, Entry, SlotState
+from drivers.slots import Binding
 from kiosk.entries import readable
-from kiosk.model import decode_event
+from kiosk.model import UNREADABLE
 from kiosk.peek import peek
-from kiosk.record_kinds import PERSON, SESSION
-from kiosk.records import SensorBinding, Slot
+from kiosk.record_kinds import EVENT, PERSON, SESSION
+from kiosk.records import sound_binding, sound_slots
+from kiosk.slots import entries_of
 from kiosk.storefile import StoreError, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from drivers.slots import Entry
     from kiosk.model import Event, Kind, Person, Session
+    from kiosk.records import SensorBinding, Slot
+# Only whole numbers: text that a card has made of a time is more than any of them.
+_HEARD = (
+    """SELECT person, MAX(high) FROM event
+    WHERE person IS NOT NULL AND typeof(high) = 'integer' GROUP BY person""",
+    """SELECT person, MAX(arrival) FROM attendance
+    WHERE typeof(arrival) = 'integer' GROUP BY person""",
+)
 
 
 class Glance:
@@ -52,31 +60,28 @@ class Glance:
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""
-        return [Slot(*row) for row in self._rows("SELECT * FROM slot")]
+        return sound_slots(self._rows("SELECT * FROM slot"))
 
     def sensor_binding(self) -> SensorBinding | None:
         """The sensor that the slots speak of now."""
         rows = self._rows("SELECT sensor, generation, weak FROM binding")
-        return SensorBinding(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+        return sound_binding(rows)
 
     def personal_events(self, person: str, kind: Kind) -> list[Event]:
         """A person's events of one kind that belong to no session, in the order written here."""
         query = "SELECT body FROM event WHERE session IS NULL AND person = ? AND kind = ?"
         rows = self._rows(f"{query} ORDER BY seq", (person, kind))
-        return [decode_event(row[0]) for row in rows]
+        return readable(rows, EVENT)
 
     def latest(self, kind: Kind, most: int) -> list[Event]:
         """The last `most` events of one kind that this kiosk itself wrote, newest first."""
         query = "SELECT body FROM event WHERE kind = ? AND device = ? ORDER BY seq DESC LIMIT ?"
-        return [decode_event(row[0]) for row in self._rows(query, (kind, self.device, most))]
+        return readable(self._rows(query, (kind, self.device, most)), EVENT)
 
     def last_heard_of(self) -> dict[str, int]:
         """When there was last anything about each person (UTC ns): an event, or an arrival."""
         about: dict[str, int] = {}
-        for query in (
-            "SELECT person, MAX(high) FROM event WHERE person IS NOT NULL GROUP BY person",
-            "SELECT person, MAX(arrival) FROM attendance WHERE arrival IS NOT NULL GROUP BY person",
-        ):
+        for query in _HEARD:
             for person, at in self._rows(query):
                 about[person] = max(about.get(person, 0), at)
         return about
@@ -88,11 +93,7 @@ class Glance:
         return Binding(bound.sensor, bound.generation, bound.weak) if bound else None
 
     def entries(self, sensor: str) -> dict[int, Entry]:
-        return {
-            slot.slot: Entry(slot.slot, SlotState(slot.status), slot.person, slot.digest)
-            for slot in self.slots()
-            if slot.sensor == sensor
-        }
+        return entries_of(self.slots(), sensor)
 
     def bind(self, binding: Binding) -> None:
         raise sqlite3.OperationalError(f"{binding.sensor} is only looked at")
@@ -118,7 +119,7 @@ def glance(path: Path) -> Iterator[Glance]:
             yield Glance(database)
     except sqlite3.Error as error:
         raise translated(error, path) from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise StoreError(f"a row of {path} cannot be read: {error}") from error
 
 

@@ -125,6 +125,7 @@ def _records(db: Path, record: str, type_: type[T]) -> Iterator[tuple[str, T]]:
 
     import msgspec  # noqa: PLC0415
 
+    from kiosk.model import UNREADABLE  # noqa: PLC0415
     from kiosk.peek import peek  # noqa: PLC0415
 
     query = "SELECT room, value FROM directory WHERE record = ? ORDER BY room, id"
@@ -136,6 +137,6 @@ def _records(db: Path, record: str, type_: type[T]) -> Iterator[tuple[str, T]]:
     for room, value in rows:
         try:
             found = msgspec.json.decode(value, type=type_)
-        except msgspec.MsgspecError:
+        except (*UNREADABLE, TypeError):
             continue
         yield room.rpartition("/")[2], found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from kiosk.entries import SPOILT
 from kiosk.model import Kind, decode_envelope, site_room
 
 if TYPE_CHECKING:
@@ -118,4 +119,7 @@ def reoffer(db: sqlite3.Connection, lives: Lives) -> int:
 
 
 def _epoch(envelope: bytes | None) -> str:
-    return "" if envelope is None else decode_envelope(envelope).epoch
+    try:
+        return "" if envelope is None else decode_envelope(envelope).epoch
+    except SPOILT:
+        return ""

@@ -71,7 +71,9 @@ def settle(
 
     Raises `KeyError` where a note is missing, `DeviceKeyError`, `sqlite3.Error`.
     """
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    rows = connection.execute("SELECT key, value FROM meta").fetchall()
+    # A note that a card has spoilt says nothing.
+    meta = {key: value for key, value in rows if isinstance(value, str)}
     device, incarnation = meta["device"], meta["incarnation"]
     known = meta.get("machine", "")
     whose, _, key = meta.get("key", "").partition(" ")

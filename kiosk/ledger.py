@@ -17,8 +17,9 @@ import msgspec
 
 from kiosk import bulk, hubs, pruning
 from kiosk.adoption import adopt_place, adopt_small
-from kiosk.anchors import CAME, arrivals, rescued
+from kiosk.anchors import CAME, arrivals, known, rescued
 from kiosk.clock import DRIFT_PER_NS, Anchor, Clock, effective, unheard
+from kiosk.entries import SPOILT, readable
 from kiosk.folding import Folding, Touched
 from kiosk.incarnation import begun
 from kiosk.model import (
@@ -62,6 +63,7 @@ WHERE s.seq BETWEEN ? AND ? AND e.session IS NOT NULL AND (
     AND (s.low <> e.low OR s.high <> e.high OR s.quarantined IS NOT NULL
         OR instr(s.envelope, CAST('"code":' AS BLOB))))
 """
+_CHAIN = msgspec.json.Decoder(tuple[str, int, str])
 # A fresher anchor must tighten the interval by this much to be worth a write to an SD card.
 _WORTH_SAVING = 10_000_000
 
@@ -83,8 +85,7 @@ class Ledger:
         self._zone = zone
         self._entropy = entropy
         self._kseq, self._head = self._end_of_chain()
-        anchors = connection.execute("SELECT * FROM anchor WHERE boot = ?", (clock.boot,))
-        self._anchor = next((Anchor(*row) for row in anchors), None)
+        self._anchor = next((one for one in known(connection) if one.boot == clock.boot), None)
         self._floor = self._latest_heard()
         self.since = arrivals(connection).get(clock.boot, 0)
         self._outbox = Outbox(connection)
@@ -373,7 +374,7 @@ class Ledger:
         for one in salvage.events:
             try:
                 event = decode_event(one.body)
-            except msgspec.MsgspecError:
+            except SPOILT:
                 continue  # whoever read the file has told
             if event.id in known:
                 continue
@@ -389,7 +390,7 @@ class Ledger:
     def _adopt_record(self, row: tuple[str, str, int, str, bytes], touched: Touched) -> None:
         try:
             self._keep_record(*row, touched)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except SPOILT as error:
             _LOG.warning("a rescued record of the directory is not understood: %s", error)
 
     def _adopt_small(self, salvage: Salvage) -> None:
@@ -402,7 +403,7 @@ class Ledger:
             self._anchor = next(here, None)
 
     def _latest_heard(self) -> int:
-        return self._db.execute("SELECT max(hub) FROM anchor").fetchone()[0] or 0
+        return max((anchor.hub for anchor in known(self._db)), default=0)
 
     def carry(self, carried: Sequence[Carried], touched: Touched) -> int:
         """Take in events of other devices, to be passed on with their signatures; how many."""
@@ -435,8 +436,10 @@ class Ledger:
         query = f"SELECT kseq, body FROM event WHERE incarnation = ? ORDER BY {order} DESC LIMIT 1"  # noqa: S608  one of two names of our own
         last = self._db.execute(query, (incarnation,)).fetchone()
         end = (last[0], decode_event(last[1]).hash) if last else (0, "")
-        if note:
-            whose, kseq, head = msgspec.json.decode(note[0], type=tuple[str, int, str])
+        if type(end[0]) is not int:
+            raise ValueError("the end of its own chain")
+        # Without the note the hub may know more than the log: then a new incarnation begins.
+        for whose, kseq, head in readable([note] if note else [], _CHAIN):
             if whose == incarnation and kseq > end[0]:
                 return kseq, head
         return end

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from kiosk.model import UNREADABLE, decode_event
 from kiosk.records import Held
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _PENDING = """
 SELECT e.seq, e.id, e.body, e.device, e.incarnation, e.kseq
 FROM outbox o JOIN event e ON e.seq = o.seq WHERE o.seq > ? ORDER BY o.seq LIMIT ?
 """
+_TYPES = (int, str, bytes, str, str, int)
 
 
 class Outbox:
@@ -100,18 +102,31 @@ def pending(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> l
     batch: list[Held] = []
     with contextlib.closing(db.execute(_PENDING, (after, limit))) as rows:
         for row in rows:
-            max_bytes -= len(row[2])
+            held = Held(*row)
+            if not all(map(isinstance, row, _TYPES)):
+                held = _restored(held)
+            max_bytes -= len(held.body)
             if batch and max_bytes < 0:
                 break
-            batch.append(Held(*row))
+            batch.append(held)
     return batch
+
+
+def _restored(held: Held) -> Held:
+    """What a card has spoilt of a row, as its event says it; one that cannot is sent as nothing."""
+    body = held.body if isinstance(held.body, bytes) else str(held.body).encode()
+    try:
+        event = decode_event(body)
+    except UNREADABLE:
+        return Held(held.seq, str(held.id), body, str(held.device), str(held.incarnation), 0)
+    return Held(held.seq, event.id, body, event.device, event.incarnation, event.kseq)
 
 
 def oldest(db: sqlite3.Connection) -> int | None:
     """The wall time (UTC ns) of the oldest unsent event; None if there is none."""
     query = "SELECT wall FROM event WHERE seq = (SELECT min(seq) FROM outbox)"
     row = db.execute(query).fetchone()
-    return row[0] if row else None
+    return row[0] if row and type(row[0]) is int else None
 
 
 def quarantined(db: sqlite3.Connection, device: str) -> int:

@@ -22,6 +22,7 @@ import msgspec
 from kiosk import log
 from kiosk.config import PAIRING_FILE, url_problem
 from kiosk.errors import KioskError
+from kiosk.model import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def kept(directory: Path) -> Pairing | None:
         pairing = msgspec.json.decode(data, type=Pairing)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except (OSError, *UNREADABLE) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not as it was written"
         raise PairingError(f"the pairing in {path} cannot be read: {why}") from None
     if mode & 0o077:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# What an SD card has spoilt is then text that is nobody's, and stops no query it is found by.
+as_text = operator.methodcaller("decode", "utf-8", "replace")
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -23,6 +26,7 @@ def peek(path: Path) -> Iterator[sqlite3.Connection]:
     alone = not path.with_name(path.name + "-wal").exists()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+        connection.text_factory = as_text
         yield connection
 
 

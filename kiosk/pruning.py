@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from kiosk.entries import SPOILT, readable
 from kiosk.model import decode_envelope, session_room
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CHAIN = "chain"  # the note that keeps the end of the own chain, should its events go
 _IDS = msgspec.json.Decoder(tuple[str, ...])
+_GONE = "SELECT ids FROM pruned WHERE session = ? AND person = ?"
 _FOLLOWED = 64  # sessions; what happened in others long since is no longer news
 _AT_ONCE = 20  # sessions; the writer has others to serve
 
@@ -66,8 +68,12 @@ def frozen(db: sqlite3.Connection, session: str, people: Iterable[str]) -> set[s
     """Of these rows, those that cannot be folded because events of theirs are not back yet."""
     found = set()
     for person in people:
-        ids = ids_of(db, session, person)
-        if not ids:
+        row = db.execute(_GONE, (session, person)).fetchone()
+        if row is None:
+            continue
+        ids = _ids(row)
+        if ids is None:  # spoilt, so it is not known whether they are back
+            found.add(person)
             continue
         query = "SELECT count(*) FROM event WHERE id IN (SELECT value FROM json_each(?))"
         if db.execute(query, (msgspec.json.encode(ids).decode(),)).fetchone()[0] < len(ids):
@@ -79,9 +85,8 @@ def frozen(db: sqlite3.Connection, session: str, people: Iterable[str]) -> set[s
 
 def ids_of(db: sqlite3.Connection, session: str, person: str) -> tuple[str, ...]:
     """The ids of the events of a row that were let go."""
-    query = "SELECT ids FROM pruned WHERE session = ? AND person = ?"
-    row = db.execute(query, (session, person)).fetchone()
-    return _IDS.decode(row[0]) if row else ()
+    row = db.execute(_GONE, (session, person)).fetchone()
+    return (_ids(row) or ()) if row else ()
 
 
 def quiet(db: sqlite3.Connection) -> set[str]:
@@ -111,6 +116,11 @@ def followed(db: sqlite3.Connection, known: list[Session], now: int) -> list[Ses
     return [session for session in known if session.id in wanted]
 
 
+def _ids(row: tuple[str]) -> tuple[str, ...] | None:
+    found = readable([row], _IDS)
+    return found[0] if found else None
+
+
 def _all_safe(
     events: list[tuple[int, str, str, bytes | None, int]],
     safe: Safe,
@@ -118,13 +128,16 @@ def _all_safe(
     cursor: tuple[str, int] | None,
 ) -> bool:
     # The cursor's epoch may carry a time of receipt behind a mark.
-    if cursor is None or not cursor[0].startswith(safe.epoch):
+    if cursor is None or type(cursor[1]) is not int or not str(cursor[0]).startswith(safe.epoch):
         return False
     for seq, _, _, body, unsent in events:
         # SQLite gives the place of the newest event to the next one, which must not look sent.
         if body is None or unsent or seq == newest:
             return False
-        stamp = decode_envelope(body)
+        try:
+            stamp = decode_envelope(body)
+        except SPOILT:
+            return False
         if stamp.epoch != safe.epoch or stamp.received > safe.stable or stamp.offset > cursor[1]:
             return False
     return True

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from kiosk.model import Attendance, Kind, Person, Policy, Session
+from kiosk.model import Attendance, Event, Kind, Person, Policy, Session
 from kiosk.stamps import fit
-
-if TYPE_CHECKING:
-    from kiosk.model import Event
 
 ATTENDANCE = msgspec.json.Decoder(Attendance)
 PERSON = msgspec.json.Decoder(Person)
 SESSION = msgspec.json.Decoder(Session)
 POLICY = msgspec.json.Decoder(Policy)
+EVENT = msgspec.json.Decoder(Event)
+ANYTHING = msgspec.json.Decoder()
 MERGED = msgspec.json.Decoder(str | None)
 
 # Kinds of events that bring a record, and the records that rows are judged by (with sessions).

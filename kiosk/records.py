@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from kiosk.clock import Anchor
 from kiosk.model import Author, Envelope, Event
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from kiosk.model import Kind
 
 
@@ -113,3 +116,22 @@ class Salvage(msgspec.Struct, frozen=True):
     anchors: list[Anchor] = []
     notes: dict[str, str] = {}
     complete: bool = False
+
+
+def sound_slots(rows: Iterable[tuple[Any, ...]]) -> list[Slot]:
+    """The slots in rows of the table; one that a card has spoilt names nobody and is left out."""
+    found = []
+    for row in rows:
+        with contextlib.suppress(msgspec.ValidationError):
+            found.append(msgspec.convert(dict(zip(_SLOT, row, strict=True)), Slot))
+    return found
+
+
+def sound_binding(rows: Sequence[tuple[Any, ...]]) -> SensorBinding | None:
+    """The binding in the table's only row; None if there is none, or a card has spoilt it."""
+    if not rows or not (isinstance(rows[0][0], str) and type(rows[0][1]) is int):
+        return None
+    return SensorBinding(rows[0][0], rows[0][1], bool(rows[0][2]))
+
+
+_SLOT = Slot.__struct_fields__

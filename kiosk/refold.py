@@ -53,7 +53,7 @@ class Refold:
         self._take_record = take_record
         self._size = SLICE
         kept = db.execute("SELECT value FROM meta WHERE key = ?", (FOLDED,)).fetchone()
-        rules, _, place = (kept[0] if kept else "").partition(" ")
+        rules, _, place = str(kept[0] if kept else "").partition(" ")
         last = db.execute("SELECT max(seq) FROM event").fetchone()[0] or 0
         self._below = int(place) if rules == RULES and place.isdigit() else last + 1
         if kept != (RULES,) and not last:

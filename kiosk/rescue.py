@@ -17,6 +17,7 @@ import msgspec
 
 from kiosk.clock import NS
 from kiosk.incarnation import machine_id
+from kiosk.model import UNREADABLE
 from kiosk.store import Store, StoreDamagedError
 from kiosk.storefile import take_lock
 
@@ -81,8 +82,18 @@ def rescue_note(store: Store) -> Rescue | None:
     text = store.note(NOTE)
     if text is None:
         return None
-    rescue = msgspec.json.decode(text, type=Rescue)
+    rescue = read_rescue(text)
+    if rescue is None:
+        return None
     return rescue if store.path.with_name(_name(rescue.moved_to)).exists() else None
+
+
+def read_rescue(note: str) -> Rescue | None:
+    """What the note says; None if it cannot be read any more."""
+    try:
+        return msgspec.json.decode(note, type=Rescue)
+    except UNREADABLE:
+        return None
 
 
 # -- moving aside ----------------------------------------------------------------------------------

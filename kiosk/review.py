@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kiosk.entries import decisions_of
+from kiosk.entries import SPOILT, decisions_of, readable, readable_by_id
 from kiosk.folding import Book
 from kiosk.model import (
     ROW_KINDS,
@@ -17,16 +17,17 @@ from kiosk.model import (
     Envelope,
     Flag,
     Kind,
-    Person,
     ReviewItem,
     decode_envelope,
     decode_event,
 )
-from kiosk.record_kinds import PERSON
+from kiosk.record_kinds import ANYTHING, PERSON
 from sync import merge
 from sync.merge import items as kinds
 from sync.merge.decisions import may_retract
 from sync.merge.entries import NO_FORKS, forked
+from sync.merge.evidence import too_far_across
+from sync.merge.rows import passages
 from sync.merge.sessions import close_state
 
 if TYPE_CHECKING:
@@ -40,10 +41,25 @@ WHERE s.quarantined IS NOT NULL
 """
 _CAME = """
 SELECT session, person FROM attendance
-WHERE presence <> 'none' OR json_extract(CAST(body AS TEXT), '$.winner') IS NOT NULL
+WHERE presence <> 'none' OR json_valid(CAST(body AS TEXT))
+AND json_extract(CAST(body AS TEXT), '$.winner') IS NOT NULL
 """
 _INSIDE = """
 SELECT session, count(*) FROM attendance WHERE presence = 'inside' GROUP BY session
+"""
+# Whoever was at one device and soon after at another, merged persons as one: few of all, and of
+# those it is worth reading everything.
+_HASTY = """
+WITH seen AS (
+    SELECT coalesce(a.value, e.person) AS who, e.device, e.low FROM entry e
+    LEFT JOIN json_each(?) a ON a.key = e.person
+    WHERE e.kind IN ('check_in', 'check_out', 'visitor') AND e.quarantined IS NULL
+    AND e.person IS NOT NULL AND e.session IS NOT NULL
+    AND e.device IN (SELECT key FROM json_each(?)))
+SELECT DISTINCT who FROM (
+    SELECT who, device, low, lag(device) OVER w AS before, lag(low) OVER w AS since FROM seen
+    WINDOW w AS (PARTITION BY who ORDER BY low))
+WHERE before <> device AND low - since < ?
 """
 _TWICE = """
 SELECT incarnation, kseq, json_group_array(id) FROM event e LEFT JOIN stamp s ON s.seq = e.seq
@@ -57,6 +73,7 @@ def items(db: sqlite3.Connection) -> list[ReviewItem]:
     book, decisions = Book(db), decisions_of(db)
     resolved = _resolved(decisions)
     found = [*_of_rows(db, book), *_of_sessions(db, book, decisions), *_strangers(db, book)]
+    found += _across(db, book)
     found += _doubles(db, found)
     return sorted(
         (
@@ -69,9 +86,8 @@ def items(db: sqlite3.Connection) -> list[ReviewItem]:
 
 def names(db: sqlite3.Connection) -> merge.Names:
     """What the ids of people, staff, devices and sessions are called here."""
-    people: dict[str, Person] = {}
-    for id_, value in db.execute("SELECT id, value FROM directory WHERE record = 'person'"):
-        people[id_] = PERSON.decode(value)
+    rows = db.execute("SELECT id, value FROM directory WHERE record = 'person'")
+    people = dict(readable_by_id(rows, PERSON))
     sessions = Book(db).sessions
     zone = next(iter(sessions.values())).zone if sessions else "UTC"
     return merge.Names(
@@ -85,9 +101,7 @@ def names(db: sqlite3.Connection) -> merge.Names:
 
 def _named(db: sqlite3.Connection, record: str) -> dict[str, str]:
     query = "SELECT id, value FROM directory WHERE record = ?"
-    values: dict[str, Any] = {
-        id_: msgspec.json.decode(value) for id_, value in db.execute(query, (record,))
-    }
+    values: dict[str, Any] = dict(readable_by_id(db.execute(query, (record,)), ANYTHING))
     return {
         id_: value["name"]
         for id_, value in values.items()
@@ -96,16 +110,16 @@ def _named(db: sqlite3.Connection, record: str) -> dict[str, str]:
 
 
 def _of_rows(db: sqlite3.Connection, book: Book) -> Iterator[ReviewItem]:
-    notes = (_NOTES.decode(row[0]) for row in db.execute("SELECT items FROM review"))
+    notes = readable(db.execute("SELECT items FROM review").fetchall(), _NOTES)
     yield from kinds.batched(note for several in notes for note in several)
     for body, low, high, envelope, code in db.execute(_APART):
         try:
             event = decode_event(body)
-        except msgspec.MsgspecError:
+            # A verdict that came without an envelope sets apart all the same.
+            bare = Envelope("", 0, 0, low, high, "quarantined", str(code))
+            entry = Entry(event, low, high, decode_envelope(envelope) if envelope else bare)
+        except SPOILT:
             continue  # spoilt on this disk: counted as set apart, but nothing can be told of it
-        # A verdict that came without an envelope sets apart all the same.
-        bare = Envelope("", 0, 0, low, high, "quarantined", code)
-        entry = Entry(event, low, high, decode_envelope(envelope) if envelope else bare)
         key = None
         if event.kind in ROW_KINDS and event.session is not None and event.person is not None:
             key = event.session, book.aliases.get(event.person, event.person)
@@ -143,6 +157,19 @@ def _strangers(db: sqlite3.Connection, book: Book) -> Iterator[ReviewItem]:
             yield kinds.unknown_person((session, person))
     for session, people in unknown.items():
         yield kinds.unknown_session(session, people)
+
+
+def _across(db: sqlite3.Connection, book: Book) -> Iterator[ReviewItem]:
+    """Those who were at two places in two sessions with too little time between."""
+    if not book.places.reach:
+        return
+    aliases, devices = (msgspec.json.encode(of).decode() for of in (book.aliases, book.places.of))
+    found = db.execute(_HASTY, (aliases, devices, book.places.reach)).fetchall()
+    for (person,) in found:
+        rows = db.execute("SELECT session FROM attendance WHERE person = ?", (person,)).fetchall()
+        moves = [move for (session,) in rows for move in passages(book.entries(session, person))]
+        if far := too_far_across(moves, book.places):
+            yield kinds.two_places_across(person, far)
 
 
 def _doubles(db: sqlite3.Connection, found: list[ReviewItem]) -> list[ReviewItem]:

@@ -8,12 +8,10 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import msgspec
-
 from kiosk import schema
 from kiosk.clock import Anchor
 from kiosk.incarnation import NOTES
-from kiosk.model import decode_event
+from kiosk.model import UNREADABLE, decode_event
 from kiosk.records import Logged, Salvage, SensorBinding, Slot
 from kiosk.wal import committed, rebuilt
 
@@ -36,12 +34,23 @@ def salvage(path: Path) -> Salvage:
     if not main and not committed(content)[0]:
         return Salvage()
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.text_factory = _text_or_bytes
         db.deserialize(rebuilt(main, content, _blank()))
         return _read(db, whole=not main and 1 in committed(content)[0])
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+    connection.text_factory = _text_or_bytes
+    return connection
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    """Text that was spoilt is no text: its row is passed over, and those behind it are not."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
@@ -112,7 +121,7 @@ def _events(db: sqlite3.Connection, *, whole: bool) -> tuple[list[Logged], bool]
 def _is_event(body: bytes) -> bool:
     try:
         decode_event(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except UNREADABLE:
         _LOG.error("an event in a damaged database cannot be read; it stays in that file")
         return False
     return True

@@ -139,6 +139,7 @@ _SCRIPTS = dict(
     zip(NAMES, (_FIRST_TABLES, _CARRIED_AND_PRUNED, _DECISIONS_AND_REVIEW), strict=True)
 )
 
+_MIGRATION = re.compile(r"\d{4}_\w+")
 _NAMED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 
 
@@ -149,9 +150,12 @@ class SchemaTooNewError(Exception):
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database up to this version's tables.
 
-    Raises `SchemaTooNewError` when it names migrations that this version does not know.
+    Raises `SchemaTooNewError` when it names migrations that this version does not know, and
+    `ValueError` when what it names is none.
     """
     applied = _applied(connection)
+    if not all(isinstance(name, str) and _MIGRATION.fullmatch(name) for name in applied):
+        raise ValueError("it no longer tells which version made it")
     if unknown := [name for name in applied if name not in NAMES]:
         raise SchemaTooNewError(f"made by a newer version of Whorl ({unknown[0]})")
     if len(applied) == len(NAMES):

@@ -8,8 +8,12 @@ from drivers.slots import Binding, Entry, SlotState
 from kiosk.store import SensorBinding, Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kiosk.clock import Clock
     from kiosk.store import Store
+
+_STATES = frozenset(state.value for state in SlotState)
 
 
 class StoredSlots:
@@ -32,11 +36,7 @@ class StoredSlots:
         self._store.bind_sensor(bound).result()
 
     def entries(self, sensor: str) -> dict[int, Entry]:
-        return {
-            slot.slot: Entry(slot.slot, SlotState(slot.status), slot.person, slot.digest)
-            for slot in self._store.slots()
-            if slot.sensor == sensor
-        }
+        return entries_of(self._store.slots(), sensor)
 
     def put(self, sensor: str, entry: Entry, generation: int | None = None) -> None:
         since = self._since(sensor, entry)
@@ -52,3 +52,12 @@ class StoredSlots:
             if (slot.sensor, slot.slot, slot.person) == (sensor, entry.slot, entry.owner):
                 return slot.enrolled
         return self._clock.wall()
+
+
+def entries_of(slots: Iterable[Slot], sensor: str) -> dict[int, Entry]:
+    """A sensor's slots; one whose state a card has spoilt is nobody's, as if it was never kept."""
+    return {
+        slot.slot: Entry(slot.slot, SlotState(slot.status), slot.person, slot.digest)
+        for slot in slots
+        if slot.sensor == sensor and slot.status in _STATES
+    }

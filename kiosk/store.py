@@ -18,13 +18,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from kiosk import gaps, hubs, outbox, pruning, refold, review
+from kiosk import gaps, hubs, outbox, pruning, records, refold, review
 from kiosk.anchors import carried, keep_carried, known
 from kiosk.clock import NS, Anchor, Clock
 from kiosk.devicekey import FILE, DeviceKeys
-from kiosk.entries import readable
+from kiosk.entries import readable, readable_by_id
 from kiosk.folding import Book, rows_of, slices, state_of
 from kiosk.ledger import Ledger
 from kiosk.model import (
@@ -37,11 +35,10 @@ from kiosk.model import (
     ReviewItem,
     Session,
     SessionState,
-    decode_event,
     session_room,
     site_room,
 )
-from kiosk.record_kinds import PERSON, SESSION
+from kiosk.record_kinds import ANYTHING, EVENT, PERSON, SESSION
 from kiosk.records import Carried, Draft, Held, Logged, Salvage, SensorBinding, Settled, Slot
 from kiosk.storefile import (
     EventTooLargeError,
@@ -317,7 +314,7 @@ class Store:
     def cursor(self, room: str) -> tuple[str, int] | None:
         """The (epoch, offset) up to which a room has been read; None before the first page."""
         rows = self._read("SELECT epoch, offset FROM cursor WHERE room = ?", (room,))
-        return (rows[0][0], rows[0][1]) if rows else None
+        return (str(rows[0][0]), rows[0][1]) if rows and type(rows[0][1]) is int else None
 
     def rooms(self) -> list[str]:
         """The rooms this kiosk follows: its site's and those of the sessions that matter now.
@@ -345,14 +342,14 @@ class Store:
         version, (read_at, found) = self._sessions_version, self._sessions
         if read_at != version:
             rows = self._read("SELECT value FROM directory WHERE record = 'session'")
-            found = [SESSION.decode(row[0]) for row in rows]
+            found = readable(rows, SESSION)
             self._sessions = version, found
         return list(found)
 
     def records(self, record: str) -> dict[str, Any]:
         """The directory's records of a kind that has no type here, such as staff, by id."""
         rows = self._read("SELECT id, value FROM directory WHERE record = ?", (record,))
-        return {id_: msgspec.json.decode(value) for id_, value in rows}
+        return dict(readable_by_id(rows, ANYTHING))
 
     def attendance(self, session: str) -> list[Attendance]:
         """The folded rows of one session, in no order.
@@ -383,12 +380,12 @@ class Store:
 
     def slots(self) -> list[Slot]:
         """The slot table, of all sensors ever seen here."""
-        return [Slot(*row) for row in self._read("SELECT * FROM slot")]
+        return records.sound_slots(self._read("SELECT * FROM slot"))
 
     def sensor_binding(self) -> SensorBinding | None:
         """The sensor that the slots speak of now; None before the first."""
         rows = self._read("SELECT sensor, generation, weak FROM binding")
-        return SensorBinding(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+        return records.sound_binding(rows)
 
     def event_ids(self) -> list[str]:
         """Ids of this device's own events, in the order they were written."""
@@ -402,12 +399,12 @@ class Store:
     def personal_events(self, person: str, kind: Kind) -> list[Event]:
         """A person's events of one kind that belong to no session, in the order written here."""
         query = "SELECT body FROM event WHERE session IS NULL AND person = ? AND kind = ?"
-        return [decode_event(row[0]) for row in self._read(f"{query} ORDER BY seq", (person, kind))]
+        return readable(self._read(f"{query} ORDER BY seq", (person, kind)), EVENT)
 
     def note(self, key: str) -> str | None:
         """A small fact kept by `set_note`."""
         rows = self._read("SELECT value FROM meta WHERE key = ?", (key,))
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], str) else None
 
     # -- the writer thread -------------------------------------------------------------------------
 

@@ -20,12 +20,12 @@ import uuid
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-import msgspec
-
 from kiosk import schema
 from kiosk.devicekey import FILE, DeviceKeys
 from kiosk.errors import KioskError
 from kiosk.incarnation import settle
+from kiosk.model import UNREADABLE
+from kiosk.peek import as_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def open_checked(
     except schema.SchemaTooNewError as error:
         lock.close()
         raise StoreTooNewError(f"{path} was {error}; update Whorl on this kiosk") from error
-    except (sqlite3.Error, KeyError) as error:
+    except (sqlite3.Error, KeyError, *UNREADABLE, TypeError, AttributeError) as error:
         lock.close()
         raise found_at_open(error, path) from error
     except BaseException:
@@ -116,9 +116,13 @@ def open_checked(
 
 def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.text_factory = as_text
     # FULL: a greeting must survive the plug being pulled the moment after it.
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+_IDENTITY = ("org", "site", "device", "incarnation")
 
 
 def take_lock(path: Path) -> IO[str]:
@@ -196,17 +200,24 @@ def _identify(
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.execute("COMMIT")
+    if spoilt := [name for name in _IDENTITY if not _is_whole(meta[name])]:
+        raise StoreDamagedError(f"the database is damaged: it does not know its own {spoilt[0]}")
     if (meta["org"], meta["site"]) != (org, site):
         belongs = f"{meta['org']}/{meta['site']}"
         raise StoreForeignError(f"the database belongs to {belongs}, not to {org}/{site}")
     return Identity(org, site, *settle(connection, keys, machine, clock=clock))
 
 
+def _is_whole(value: object) -> bool:
+    """Whether a note is text as it was written: no id has a sign that stands for spoilt bytes."""
+    return isinstance(value, str) and "\ufffd" not in value
+
+
 def found_at_open(error: Exception, path: Path) -> StoreError:
     """What an error means while a database is opened: what must be there and is not, is damage."""
     if isinstance(error, KeyError):
         return StoreDamagedError(f"{path} is damaged: it does not know its own {error}")
-    if isinstance(error, msgspec.MsgspecError | ValueError | RecursionError):
+    if isinstance(error, (*UNREADABLE, TypeError, AttributeError)):  # a value of another type
         return StoreDamagedError(f"{path} is damaged: {error}")
     if _primary(error) == sqlite3.SQLITE_ERROR:  # no such table, no such column
         return StoreDamagedError(f"{path} is damaged: {error}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk import rules
-from kiosk.model import Kind, Session
+from kiosk.model import UNREADABLE, Kind, Session
 from kiosk.store import Draft, StoreError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Asking:
         note = self._store.note(_NOTE)
         try:
             said = _CHOSEN.decode(note) if note else None
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             said = None
         self._chosen = said if said is not None and said.boot == self._clock.boot else None
 

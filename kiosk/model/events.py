@@ -12,6 +12,9 @@ import msgspec
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+# What decoding may raise: text that is no UTF-8 inside of a JSON string is a UnicodeDecodeError.
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
 MAX_EVENT = 512 * 1024  # bytes of one event; no larger one is written, for it could not travel
 
 

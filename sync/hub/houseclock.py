@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiosk.clock import Anchor
+from kiosk.model import UNREADABLE
 
 if TYPE_CHECKING:
     from kiosk.clock import Clock
@@ -36,7 +37,7 @@ class HouseClock:
         """Take up what was confirmed before, if that was in this boot: no other can be trusted."""
         try:
             said = msgspec.json.decode(note, type=Anchor) if note else None
-        except msgspec.MsgspecError:
+        except (*UNREADABLE, TypeError):
             _LOG.warning("what was kept of a confirmed time cannot be read")
             return
         if said is not None and said.boot == self.boot:
