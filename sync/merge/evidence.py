@@ -46,6 +46,11 @@ class Places:
         told = [self.given[way] for way in ((here, there), (there, here)) if way in self.given]
         return min(told, default=self.otherwise) * MINUTE
 
+    @property
+    def reach(self) -> int:
+        """The most nanoseconds between any two of them; 0 if none are apart."""
+        return max(self.otherwise, *self.given.values(), 0) * MINUTE if self else 0
+
 
 NOWHERE = Places()
 
@@ -66,6 +71,24 @@ def too_far(moves: Sequence[Entry], places: Places) -> list[Entry]:
         longest = max(one.high - other.low, other.high - one.low)
         if longest < places.apart(one.event.device, other.event.device):
             far |= {one.event.id: one, other.event.id: other}
+    return list(far.values())
+
+
+def too_far_across(moves: Iterable[Entry], places: Places) -> list[Entry]:
+    """The same of one person's passages in several sessions; only those of different ones."""
+    reach = places.reach
+    if not reach:
+        return []
+    far: dict[str, Entry] = {}
+    placed = sorted(moves, key=lambda e: (e.low, e.high, e.event.id))
+    for at, one in enumerate(placed):
+        for other in placed[at + 1 : at + 1 + _MOST_PASSAGES]:
+            if other.low - one.low >= reach:
+                break
+            apart = places.apart(one.event.device, other.event.device)
+            longest = max(one.high - other.low, other.high - one.low)
+            if one.event.session != other.event.session and longest < apart:
+                far |= {one.event.id: one, other.event.id: other}
     return list(far.values())
 
 

@@ -171,6 +171,29 @@ def set_apart(entry: Entry, key: Key | None = None) -> ReviewItem:
     )
 
 
+def two_places_across(person: str, moves: Sequence[Entry]) -> ReviewItem:
+    """Passages of one person in several sessions that are too far apart to be true."""
+    moves = sorted(moves, key=lambda e: (e.low, e.high, e.event.id))
+    ids = tuple(sorted(entry.event.id for entry in moves))
+    args = {
+        "person": person,
+        "devices": sorted({entry.event.device for entry in moves}),
+        "sessions": sorted({entry.event.session or "" for entry in moves}),
+        **_when(moves),
+    }
+    kind = Flag.TWO_PLACES.value
+    return ReviewItem(
+        item_id(kind, (person,), ids),
+        kind,
+        Human.YES,
+        f"{kind}_across",
+        device=moves[0].event.device,
+        people=(person,),
+        ids=ids,
+        args=args,
+    )
+
+
 def unknown_person(key: Key) -> ReviewItem:
     """Somebody who is in a row and not in the directory."""
     session, person = key

@@ -88,6 +88,13 @@ def fold_noted(
     return judged(key, terms, held, log.doubtful) if row is None else (row, ())
 
 
+def passages(entries: Collection[Entry], forks: Forks = NO_FORKS) -> list[Entry]:
+    """The check-ins and check-outs of a row that count, in no order."""
+    live = _parted(entries, forks)[0]
+    gone = decisions.retracted(live)
+    return [e for e in live if e.event.kind in EVIDENCE and e.event.id not in gone]
+
+
 def saw_for_decision(entries: Iterable[Entry]) -> tuple[str, ...]:
     """What a decision made in sight of these entries, all of its row, must carry as `saw`."""
     return tuple(sorted({entry.event.id for entry in entries}))

@@ -21,8 +21,9 @@ from sync.merge.directory import (
     policy_for,
 )
 from sync.merge.entries import DECISIONS, FORK, Log, forked, quarantined
+from sync.merge.evidence import NOWHERE, too_far_across
 from sync.merge.fold import Fold
-from sync.merge.rows import Terms
+from sync.merge.rows import Terms, passages
 from sync.merge.sessions import CLOSED, REOPENED, Settled, settle
 from sync.merge.terms import state_of
 
@@ -89,6 +90,7 @@ class SiteFold:
         self._people: dict[str, Person] = {}
         self._everybody: frozenset[str] | None = None
         self._policies: dict[str, Policy] = {}
+        self._far = NOWHERE
         self._stale = False
         self._state: State | None = None
 
@@ -115,7 +117,8 @@ class SiteFold:
         return self._rows.entries(session, self._rows.aliases.get(person, person))
 
     def alone(self, session: str, person: str) -> bool:
-        """Whether nothing but that row alters with another plain check-in or decision in it.
+        """Whether nothing but that row alters with another plain check-in or decision in it,
+        among the events of one session.
 
         So it is where nothing is to be said of the row, its person and session are in the
         directory, nobody counts who is inside, and no device has a double. Costs no more than the
@@ -200,7 +203,7 @@ class SiteFold:
         self._everybody = None
         policies = self._records.of("policy")
         site = policies.get(SITE_POLICY) or policy_for("", policies)
-        far = places(self._records.of("device"), site)
+        far = self._far = places(self._records.of("device"), site)
         self._settled = {name: self._settle(log, forks) for name, log in self._closings.items()}
         self._policies = policies
         terms = {
@@ -284,6 +287,7 @@ class SiteFold:
     ) -> Iterator[ReviewItem]:
         notes = self._rows.notes
         yield from items.batched(note for several in notes.values() for note in several)
+        yield from self._across()
         forks = self._lines.forks()
         for entry in self._others.entries.values():
             decided = entry.event.kind in DECISIONS
@@ -310,6 +314,21 @@ class SiteFold:
             aliases = self._rows.aliases
             self._everybody = frozenset(aliases.get(person, person) for person in self._people)
         return self._everybody
+
+    def _across(self) -> Iterator[ReviewItem]:
+        """Those who were at two places in two sessions with too little time between."""
+        if not self._far.reach:
+            return
+        forks = self._lines.forks()
+        sessions: defaultdict[str, list[str]] = defaultdict(list)
+        for session, person in self._rows.keys():  # noqa: SIM118  a method of its own
+            sessions[person].append(session)
+        for person, several in sessions.items():
+            if len(several) > 1:
+                rows = [tuple(self._rows.entries(session, person)) for session in several]
+                moves = [move for entries in rows for move in passages(entries, forks)]
+                if far := too_far_across(moves, self._far):
+                    yield items.two_places_across(person, far)
 
     def _resolved(self) -> dict[str, tuple[str, ...]]:
         forks = self._lines.forks()

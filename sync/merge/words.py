@@ -36,6 +36,8 @@ SENTENCES = {
     " and they exclude each other: {time}.",
     "two_places": "{person} was seen {time} at {devices}, which are too far apart for that."
     " At one of them it may have been somebody else.",
+    "two_places_across": "{person} was seen {time} at {devices}, in {sessions}; they are too far"
+    " apart for that. At one of them it may have been somebody else.",
     "after_close": "{person} came in at {device}, {time}, after the session was closed; {device}"
     " did not know that. Shown as {status}.",
     "after_close_batch": "{device} did not know that {session} was closed: {people} came in there"
@@ -148,7 +150,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _time(interval: Sequence[int], names: Names) -> str:
     low, high = (_clock(time, names.zone) for time in interval)
-    if interval[1] >= LATEST:
+    if interval[1] == LATEST:
         return f"some time after {low}"
     return f"at {low}" if low == high else f"between {low} and {high}"
 
@@ -175,6 +177,7 @@ _SHOWN: dict[str, Callable[[Any, Names], str]] = {
     "device": lambda value, names: names.devices.get(value, value),
     "devices": _devices,
     "session": lambda value, names: names.sessions.get(value, value),
+    "sessions": lambda value, names: _listed([names.sessions.get(one, one) for one in value]),
     "said": _said,
     "time": _time,
     "limit": _limit,
