@@ -45,7 +45,8 @@ _SHORT_LIFE = (0.5, 12.0)  # seconds a WebSocket has where a proxy cuts it
 
 def pacing(habits: Habits) -> Pacing:
     """As the real one, but looked at less often: idle glances would be most of the work."""
-    return Pacing(sweep=20.0, ping=25.0, batch=habits.batch, pages=habits.pages)
+    sizes = {"batch": habits.batch, "pages": habits.pages, "slice": habits.slice}
+    return Pacing(sweep=20.0, ping=25.0, **sizes)
 
 
 class SimulatedStore(Store):

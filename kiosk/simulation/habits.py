@@ -18,7 +18,8 @@ class Habits:
 
     `papers`: each kiosk was paired and has a token of its own, good for `token_life` seconds; else
     they share the hub's. `machines`: a kiosk tells its machine from others. `batch`, `page` and
-    `pages` are how much travels at once: with few, so small a day has catch-ups of many pages.
+    `pages` are how much travels at once, `slice` how much is applied at once: with few, so small a
+    day has catch-ups of many pages.
     `keep` (seconds) is how long kiosks keep the events of a session that is over; None for longer
     than any day. `sessions` is how many there are an hour.
     """
@@ -29,6 +30,7 @@ class Habits:
     batch: int
     page: int
     pages: int
+    slice: int
     keep: float | None
     sessions: int
 
@@ -46,6 +48,7 @@ class Habits:
             batch=chance.choice((1, 2, 3)) if few else MAX_BATCH,
             page=chance.choice((1, 2, 3)) if few else PAGE_EVENTS,
             pages=chance.choice((1, 2)) if few else 8,
+            slice=chance.choice((1, 2)) if few else 50,
             keep=chance.choice((30.0, 300.0)) if prunes else None,
             sessions=chance.choice((2, 3)) if prunes else chance.choice((1, 1, 2)),
         )
