@@ -12,6 +12,7 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
+from drivers.events import SensorDown
 from kiosk import hubs
 from kiosk.attention import Attention
 from kiosk.badges import badge_key
@@ -94,6 +95,11 @@ class App:
     def show(self) -> Shell:
         """Open the window on what is known."""
         self.desk.load(notices=int(rescue_note(self.store) is not None))
+        if not self.config.sensor.port:
+            # Known already: nobody may be asked for a finger, not even in the first picture.
+            from drivers.errors import PortMissing  # noqa: PLC0415
+
+            self.desk.sensor_event(SensorDown(PortMissing("no reader is configured"), 0.0))
         screen = self.config.screen
         self.shell = shell = Shell(
             self.desk,

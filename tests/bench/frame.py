@@ -33,8 +33,8 @@ from tests.ui.staged import club, crowd
 shell = Shell({desk})
 window = shell.window
 """
-# `kiosk run` itself, on the database of an earlier start. Once the first frame is on the screen it
-# turns the collector on; that is told, and then it is told to end.
+# `kiosk run` itself, its reader unplugged, on the database of an earlier start. Once the first
+# frame is on the screen it turns the collector on; that is told, and then it is told to end.
 _KIOSK = """
 import gc, os, signal, sys, time
 def shown():
@@ -48,6 +48,8 @@ main(["run", "--config", sys.argv[1] + "/kiosk.toml"])
 _SETTINGS = """
 [storage]
 directory = "{folder}"
+[sensor]
+port = "{folder}/sensor"
 [screen]
 fullscreen = false
 size = "1280x800"

@@ -56,6 +56,13 @@ def settings(tmp_path):
     return path
 
 
+@pytest.fixture
+def with_reader(settings):
+    """The same, with a reader that nobody knows yet to be unplugged."""
+    settings.write_text(settings.read_text() + '[sensor]\nport = "/dev/nothing-there"\n')
+    return settings
+
+
 def until_the_first_frame(settings, *pictures, then=TERM):
     """`kiosk run` up to its first frame, and what happens to it right then."""
     script = FIRST_FRAME.replace("{then}", then)
@@ -65,16 +72,16 @@ def until_the_first_frame(settings, *pictures, then=TERM):
     )  # fmt: skip
 
 
-def test_the_first_frame_waits_for_nothing_that_does_not_draw_it(settings):
-    until_the_first_frame(settings)  # makes the database, once
-    done = until_the_first_frame(settings)
+def test_the_first_frame_waits_for_nothing_that_does_not_draw_it(with_reader):
+    until_the_first_frame(with_reader)  # makes the database, once
+    done = until_the_first_frame(with_reader)
     loaded = set(json.loads(done.stdout))
     assert {"kiosk.desk", "kiosk.store", "ui.shell"} <= loaded
     assert sorted(HEAVY & loaded) == []
 
 
-def test_the_first_frame_is_the_whole_idle_screen(settings, tmp_path):
-    until_the_first_frame(settings, tmp_path / "first.png")
+def test_the_first_frame_is_the_whole_idle_screen(with_reader, tmp_path):
+    until_the_first_frame(with_reader, tmp_path / "first.png")
     first = QImage(str(tmp_path / "first.png"))
     assert (first.width(), first.height()) == (800, 480)
     assert first.pixelColor(3, 3) == QColor("#E2ECEB")
@@ -83,6 +90,15 @@ def test_the_first_frame_is_the_whole_idle_screen(settings, tmp_path):
     assert "#0d5763" in ring, "the ring, ready for a finger"
     header = {first.pixelColor(x, y).name() for x in range(24, 200) for y in range(15, 60)}
     assert len(header) > 3, "the club's name in the header"
+
+
+def test_a_kiosk_without_a_reader_asks_for_no_finger_in_its_first_frame_either(settings, tmp_path):
+    done = until_the_first_frame(settings, tmp_path / "first.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = QImage(str(tmp_path / "first.png"))
+    assert first.pixelColor(790, 300) == QColor("#E2ECEB"), "no roster beside the trouble"
+    words = {first.pixelColor(x, y).name() for x in range(250, 780) for y in range(100, 330)}
+    assert len(words) > 3, "what is the matter, and what to do"
 
 
 @pytest.mark.parametrize("told", ["SIGTERM", "SIGINT"])
