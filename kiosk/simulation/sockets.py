@@ -105,6 +105,11 @@ class HubEnd:
 
     # -- the WebSocket -----------------------------------------------------------------------------
 
+    @property
+    def unread(self) -> bool:
+        """Whether `receive` has something to return at once."""
+        return self.closed or not self._come.empty()
+
     async def receive(self) -> WSMessage:
         cargo = Ended() if self.closed and self._come.empty() else await self._come.get()
         if isinstance(cargo, Ended):
