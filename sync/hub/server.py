@@ -61,6 +61,7 @@ POSITION_EVERY = 5.0  # seconds
 # Seconds in which a request's headers must have come, from the connection's first moment or from
 # the answer before: so nobody holds a connection by sending them slowly, or not at all.
 HEADERS_WITHIN = 20.0
+_SHAKEN_WITHIN = 10.0  # seconds for the handshake of TLS, which holds some 50 KiB meanwhile
 _TICK = 1.0  # seconds between two looks at the event streams and at silent sockets
 _FAREWELL = 1.0  # seconds that whoever is connected gets when the hub stops
 # Connections that have not said yet what they are come on top of those that may last.
@@ -221,6 +222,7 @@ class Hub:
         http = (await self._answering()).server
         assert http is not None  # noqa: S101  it is set up
         self._arrivals = Arrivals(http, self._upgraded, self._overrun, self._headers_within)
+        shaken = min(self._headers_within, _SHAKEN_WITHIN)
         try:
             self._server = server = await asyncio.get_running_loop().create_server(
                 self._arrivals,
@@ -228,7 +230,7 @@ class Hub:
                 self._port,
                 ssl=self._tls,
                 backlog=MOST_CONNECTIONS,  # all of them may come at once
-                ssl_handshake_timeout=self._headers_within if self._tls else None,
+                ssl_handshake_timeout=shaken if self._tls else None,
             )
         except OSError as error:
             where = f"{self._host}:{self._port}"
