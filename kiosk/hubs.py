@@ -7,6 +7,7 @@ and can believe it.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -49,12 +50,15 @@ class Hub(NamedTuple):
 
 
 class Lives(NamedTuple):
-    """What a hub says it holds of its own: per incarnation all up to a kseq, in this epoch."""
+    """What a hub says it holds of its own: per incarnation all up to a kseq, in this epoch.
+
+    With nothing but its key: it holds nothing for certain.
+    """
 
     key: str
-    epoch: str
-    incarnation: str
-    held: Mapping[str, int]
+    epoch: str = ""
+    incarnation: str = ""
+    held: Mapping[str, int] = MappingProxyType({})
 
 
 def secret_of(database: Path) -> Path:

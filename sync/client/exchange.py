@@ -14,9 +14,11 @@ from kiosk import hubs
 from kiosk.clock import Anchor
 from kiosk.devicekey import DeviceKeyError
 from kiosk.incarnation import PUT_BACK, told_apart
+from kiosk.model import site_room
 from kiosk.pruning import Safe
 from kiosk.store import StoreError, StoreFullError, StoreWriteError
 from kiosk.tasks import spawn, stop
+from sync.client import cursors
 from sync.client.downloads import Downloads
 from sync.client.uploads import Uploads
 from sync.protocol import (
@@ -118,6 +120,7 @@ class Exchange:
         self._offered = offered
         self._epoch = ""
         self._token = token
+        self._house: House | None = None
         self._lost: dict[str, int] = {}
         self._passed_over: dict[str, int] = {}
         self._unwritten = False
@@ -238,17 +241,30 @@ class Exchange:
         """Queue what the hub said itself and no longer knows, as one restored from a backup."""
         if (house := welcome.hub) is None:
             return
+        self._house = house
         # What it was offered last time and then had all the same need not be offered again.
         mark = hash((welcome.epoch, house.incarnation, frozenset(house.held.items())))
         if self._offered.get(_OF_THE_HUB) == mark:
             return
         lives = hubs.Lives(house.key, welcome.epoch, house.incarnation, house.held)
-        count = await self._written(self._store.reoffer_records(lives))
-        if count is not None:
+        if await self._offer_records(lives):
             self._offered[_OF_THE_HUB] = mark
+
+    async def _reoffer_all_records(self, reset: Reset) -> None:
+        """The same if the hub's log was put back within its epoch: it has filled places anew."""
+        who = self._store.identity
+        if self._house is not None and reset.room == site_room(who.org, who.site):
+            cursor = cursors.read(self._store.cursor(reset.room))
+            if cursor is not None and cursor.epoch == reset.epoch:
+                await self._offer_records(hubs.Lives(self._house.key))
+
+    async def _offer_records(self, lives: hubs.Lives) -> bool:
+        """Queue them; False if that could not be written just now."""
+        count = await self._written(self._store.reoffer_records(lives))
         if count:
             _LOG.warning("the hub lacks %d records of its own; offering them", count)
             self._uploads.look_again()
+        return count is not None
 
     async def _renew(self) -> None:
         """Begin a new incarnation and greet again: of this one the hub holds more, or otherwise."""
@@ -309,6 +325,7 @@ class Exchange:
             if self._uploads.forked:
                 await self._renew()
             if isinstance(message, Reset):
+                await self._reoffer_all_records(message)
                 passed_over, self._passed_over = self._passed_over, {}
                 for incarnation, held in passed_over.items():
                     await self._offer_again(incarnation, held)

@@ -244,26 +244,30 @@ async def test_a_hub_whose_clock_has_gone_back_still_speaks_above_what_it_had_sa
     assert (rev > before, value["first_name"]) == (True, "Bea")
 
 
-async def test_a_file_put_back_by_hand_is_found_out_and_refilled(db, tmp_path):
-    copy = tmp_path / "copy.db"
-    async with hub(db) as server:
+@pytest.mark.parametrize("filled", [False, True], ids=["as it was", "and written to since"])
+async def test_a_file_put_back_by_hand_is_found_out_and_refilled(db, tmp_path, filled):
+    copy, house = tmp_path / "copy.db", TestClock()
+    async with hub(db, house) as server:
         with kiosk(tmp_path / "k.db", server.url) as one:
             await said(server, person("p1"))
             await same(db, one)
     shutil.copy(db, copy)
-    async with hub(db) as server:
+    async with hub(db, house) as server:
         life = server._log.incarnation
         with kiosk(tmp_path / "k.db", server.url) as one:
             await said(server, person("p2"))
             await same(db, one)
     shutil.copy(copy, db)
-    async with hub(db) as server:
+    house.now += NS
+    async with hub(db, house) as server:
+        if filled:  # the place that the other record had
+            await said(server, person("p4"))
         with kiosk(tmp_path / "k.db", server.url) as one:
             await until(lambda: ("person", "p2") in directory(db))
             assert server._log.incarnation != life
             await said(server, person("p3"))
             await same(db, one)
-    assert sorted(id_ for _, id_ in directory(db)) == ["p1", "p2", "p3"]
+    assert [id_ for _, id_ in sorted(directory(db))] == ["p1", "p2", "p3", *["p4"] * filled]
 
 
 async def test_after_a_month_offline_a_kiosk_still_has_all_that_the_hub_had_said(
