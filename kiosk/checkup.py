@@ -14,6 +14,7 @@ from drivers.profiles import PROFILES
 from drivers.zfm import open_zfm
 from kiosk.badges import BadgeError, badge_key
 from kiosk.finding import Finding
+from kiosk.folders import unwritable
 from kiosk.glance import glance, kiosk_runs
 from kiosk.model import Kind
 from kiosk.pairing import PairingError
@@ -152,6 +153,8 @@ def _orders(config: Config) -> Finding:
 
 def _templates(config: Config) -> Finding:
     rows = _kept(config)
+    if not rows and config.templates.backup and (why := unwritable(config.vault_key.parent)):
+        return Finding("templates", well=False, seen=f"backup is on, but its key: {why}")
     if not rows:
         how = "backup is on, none kept yet" if config.templates.backup else "none leaves the reader"
         return Finding("templates", well=True, seen=how)

@@ -19,6 +19,7 @@ from kiosk.clock import NS
 from kiosk.credentials import paired, pairing_of
 from kiosk.directory import DirectoryError, HubClient, health
 from kiosk.finding import Finding
+from kiosk.folders import unwritable
 from kiosk.ownhub import noted_url, running_hub
 from kiosk.pairing import PairingError
 from kiosk.peek import damage, peek
@@ -86,6 +87,8 @@ def _database(config: Config) -> Finding:
         empty = True
     except OSError as error:
         return Finding("database", well=False, seen=f"{path}: {error.strerror}")
+    if why := unwritable(path.parent):
+        return Finding("database", well=False, seen=f"{path}: {why}")
     if empty:
         return Finding("database", well=True, seen=f"{path} will be made at first start")
     if broken := damage(path):

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from drivers.zfm import ZfmSensor
 
 _GAUGE = 20
+_UNSAID = "  (model/bytes of a template; the module does not tell the bytes)"
+_WHAT = {
+    "ahead": "It is the right reader, but its library is newer than the records.",
+    "behind": "It is the right reader, but its library is older than the records.",
+}
+_CHOICES = (
+    "Plug the right one in, or decide: kiosk sensor adopt (use it as it is), kiosk sensor wipe"
+    " (empty it), or kiosk sensor wipe and kiosk sensor reprovision (fill it from kept copies)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Survey:
         generation = "-" if self.stamp is None or weak else str(self.stamp.generation)
         return [
             f"model       {self.format.rpartition('/')[0]}",
-            f"format      {self.format}",
+            f"format      {self.format}{_UNSAID if self.format.endswith('/?') else ''}",
             f"identity    {identity}{' (weak)' if weak else ''}",
             f"stamp       {self.stamp_state}",
             f"generation  {generation}",
@@ -108,7 +117,8 @@ def _verdict(
     try:
         check_identity(stamp, bound, unfinished=bool(unfinished))
     except SensorIdentityMismatch as mismatch:
-        return f"closed ({mismatch.why}): {mismatch}", False
+        known = _WHAT.get(mismatch.why, mismatch.sentence)
+        return f"closed ({mismatch.why}): {mismatch}. {known} {_CHOICES}", False
     return _library(entries, used, len(unfinished))
 
 

@@ -137,6 +137,8 @@ def test_a_swapped_reader_is_told_and_adopted_only_when_asked(door):
     told = door.run("info", check=False)
     assert told.returncode == 1
     assert "closed (blank)" in told.stdout
+    assert "This is a different fingerprint reader. Plug the right one in, or" in told.stdout
+    assert all(f"kiosk sensor {word}" in told.stdout for word in ("adopt", "wipe", "reprovision"))
     refused = door.run("adopt", stdin="n\n", check=False)
     assert refused.returncode == 1
     with door.bench() as (_, _, sensor):

@@ -12,7 +12,7 @@ from drivers.zfm import open_zfm
 from kiosk.badges import BadgeKey, badge_key
 from kiosk.checkup import records_findings, sensor_findings
 from kiosk.clock import SystemClock
-from kiosk.config import Badge, Organisation, Sensor
+from kiosk.config import Badge, Organisation, Sensor, Templates
 from kiosk.keeper import Keeper
 from kiosk.model import Kind, Person
 from kiosk.revocation import revoke
@@ -67,7 +67,9 @@ def test_another_reader_and_strange_slots_fail(config, emulator):
     assert "1 nobody's" in findings(config)["sensor"].seen
     assert marks(config)["sensor"] == "FAIL"
     emulator.swap(1)
-    assert "closed (blank)" in findings(config)["sensor"].seen
+    seen = findings(config)["sensor"].seen
+    assert "closed (blank)" in seen
+    assert "This is a different fingerprint reader. Plug the right one in" in seen
     assert marks(config)["sensor"] == "FAIL"
 
 
@@ -187,3 +189,20 @@ def test_a_module_that_does_not_tell_its_model_needs_the_setting(config, tmp_pat
         finally:
             keeper.stop()
             store.close()
+
+
+def test_without_a_reader_in_the_settings_all_is_well_and_said(config):
+    none = msgspec.structs.replace(config, sensor=Sensor())
+    found = findings(none)["sensor"]
+    assert (found.well, found.mind) == (True, True)
+    assert "no reader is configured" in found.seen
+
+
+def test_a_key_that_cannot_be_made_fails_where_it_is_wanted(config, tmp_path):
+    (tmp_path / "a file").touch()
+    for folder, mark in ((tmp_path / "new" / "er", "ok"), (tmp_path / "a file" / "x", "FAIL")):
+        kept = Templates(backup=True, key_file=str(folder / "vault.key"))
+        assert marks(msgspec.structs.replace(config, templates=kept))["templates"] == mark
+    assert not (tmp_path / "new").exists()
+    none = Templates(key_file=str(tmp_path / "a file" / "vault.key"))
+    assert marks(msgspec.structs.replace(config, templates=none))["templates"] == "ok"

@@ -59,6 +59,14 @@ def test_a_folder_with_nothing_in_it_stays_so(config, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["/proc/x", "/proc/x/y"])
+def test_a_folder_that_takes_nothing_fails(config, folder):
+    there = msgspec.structs.replace(config, storage=Storage(folder))
+    finding = found(there)["database"]
+    assert not finding.well
+    assert f"{folder} cannot be written" in finding.seen
+
+
 def test_a_rescue_is_told_while_the_kiosk_runs(config, store, tmp_path):
     (tmp_path / "kiosk.db.damaged-1").touch()
     rescue = Rescue(str(tmp_path / "kiosk.db.damaged-1"), 3, complete=False)
