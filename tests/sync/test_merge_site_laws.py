@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kiosk.model import Author, Entry, Envelope, Event, Human, Kind, Status
 from sync.merge import SiteFold, explain, fold
@@ -11,6 +12,7 @@ from sync.merge.directory import canonical
 from sync.merge.items import item_id
 from sync.merge.words import SENTENCES
 
+MINUTE = 60 * 10**9
 NAMES = [f"e{n}" for n in range(9)]
 PEOPLE = ["p", "q", "r"]
 STAFF = [Author(), Author("staff", "tess", 1), Author("staff", "ines", 2), Author("staff", "ad", 3)]
@@ -98,6 +100,65 @@ def test_neither_order_nor_repetition_matters_to_a_site(several, data):
     again = data.draw(st.lists(st.sampled_from(several), max_size=4)) if several else []
     shuffled = data.draw(st.permutations(several + again))
     assert fold(shuffled) == fold(several)
+
+
+PLACES = [("a", {"place": "here"}), ("b", {"place": "there", "travel": {"here": 1}})]
+
+
+@st.composite
+def hasty(draw):
+    """Passages at two places in two sessions, undos of them, and persons who are merged."""
+    made = []
+    for place, (id_, value) in enumerate(PLACES, 1):
+        said = {"record": "device", "id": id_, "rev": 1, "value": value}
+        made.append(_bare(f"d{id_}", "h", place, "directory", None, None, said))
+    for n in range(draw(st.integers(2, 7))):
+        kind = draw(st.sampled_from(["check_in"] * 5 + ["check_out", "retract", "merged"]))
+        who, session = draw(st.sampled_from("pq")), draw(st.sampled_from("st"))
+        said = {"target": f"x{draw(st.integers(0, 6))}"} if kind == "retract" else {}
+        if kind == "merged":
+            into, session = draw(st.sampled_from(["p", "q", None])), None
+            said = {"person": who, "into": into, "rev": n}
+            who = None
+        device = draw(st.sampled_from("ab"))
+        made.append(_bare(f"x{n}", device, n + 3, kind, session, who, said, draw))
+    return draw(st.permutations(made))
+
+
+def _bare(name, device, kseq, kind, session, person, data, draw=None):
+    low = draw(st.integers(0, 4)) * MINUTE // 2 if draw else 0
+    high = low + (draw(st.sampled_from([0, 0, MINUTE, 9 * MINUTE])) if draw else 0)
+    code = draw(st.sampled_from(["accepted"] * 5 + ["quarantined"])) if draw else "accepted"
+    where = {"org": "o", "room": "r", "wall": 0, "zone": "UTC", "boot": "b", "ticks": 0}
+    event = Event(name, device, "i", kseq, kind, **where, synced=True, data=data)
+    event = replace(event, session=session, person=person)
+    return Entry(event, low, high, Envelope("epoch", kseq, kseq, low, high, code))
+
+
+@given(hasty(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_who_was_at_two_places_in_two_sessions_is_told_of_whatever_the_order(several, data):
+    site = SiteFold()
+    for n, each in enumerate(several, 1):
+        site.apply(each)
+        assert site.state == fold(several[:n])
+    assert fold(data.draw(st.permutations(several))) == site.state
+    across = [one for one in site.state.items.values() if one.key == "two_places_across"]
+    assert all(explain(one) for one in across)
+    by_id = {each.event.id: each for each in several}
+    for one in across:
+        (person,) = one.people
+        moves = [by_id[id_] for id_ in one.ids]
+        who = site.state.aliases
+        assert {who.get(e.event.person, e.event.person) for e in moves} == {person}
+        assert len({e.event.session for e in moves}) == len({e.event.device for e in moves}) == 2
+        # Of each there is another that it cannot have been the same person as.
+        for e in moves:
+            assert any(
+                max(e.high - o.low, o.high - e.low) < MINUTE
+                and (e.event.device, e.event.session) != (o.event.device, o.event.session)
+                for o in moves
+            )
 
 
 @given(entries(), st.data())

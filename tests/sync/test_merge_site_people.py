@@ -214,6 +214,29 @@ def test_two_places_too_far_apart_to_be_true(campus):
     ]
 
 
+def test_two_places_in_two_sessions_are_asked_about_once_and_alter_no_row(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 15, session="other")
+    state = told(campus)
+    assert ann(state).flags == ()
+    (item,) = [one for one in state.waiting if one.kind == Flag.TWO_PLACES]
+    assert (item.session, item.people, item.ids) == ("", ("ann",), ("c1", "c2"))
+    assert explain(item, NAMES) == (
+        f"Ann A. was seen between 09:00 {ON_THE_DAY} and 09:15 {ON_THE_DAY} at Front door and Pool,"
+        " in Yoga and other; they are too far apart for that. At one of them it may have been"
+        " somebody else."
+    )
+    campus.undo("u", "c", "c2", session="other")
+    assert [one for one in told(campus).waiting if one.kind == Flag.TWO_PLACES] == []
+
+
+def test_time_enough_between_two_sessions_or_one_place_of_both(campus):
+    campus.scan("c1", "a", 0)
+    campus.scan("c2", "c", 20, session="other")
+    campus.scan("c3", "b", 0, session="third")
+    assert [one for one in told(campus).waiting if one.kind == Flag.TWO_PLACES] == []
+
+
 def test_time_enough_between_two_places(campus):
     campus.scan("c1", "a", 0)
     campus.scan("c2", "c", 20)

@@ -23,7 +23,7 @@ from kiosk.model import (
 from kiosk.store import Draft, Settled, Store
 from sync.merge import explain, fold
 from tests.sync.rig import ORG, SITE, TestClock
-from tests.sync.test_merge_site_laws import entries
+from tests.sync.test_merge_site_laws import entries, hasty
 
 NS = 1_000_000_000
 
@@ -86,6 +86,21 @@ def test_a_store_shows_what_the_fold_of_all_events_comes_to_in_whatever_pages_th
             check(store, several)
         with contextlib.closing(opened(Path(folder))) as store:
             check(store, several)
+
+
+@given(hasty())
+@settings(max_examples=25, deadline=None)
+def test_a_store_tells_of_two_places_in_two_sessions_as_the_fold_does(several):
+    several = once(several)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(opened(Path(folder))) as store,
+    ):
+        for start in range(0, len(several), 3):
+            page = several[start : start + 3]
+            items = [(encode_event(entry.event), entry.envelope) for entry in page]
+            store.apply_remote("r", "epoch", items, start).result(10)
+        check(store, several)
 
 
 def check(store, several):
