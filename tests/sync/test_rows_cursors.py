@@ -80,13 +80,12 @@ async def test_a_cursor_that_means_nothing_brings_a_snapshot(path, wrong):
         assert view.shown == meant(path, full=True)
 
 
-async def test_after_a_restart_a_cursor_is_good_if_nothing_has_happened(
-    path,
-):
+async def test_after_a_restart_a_cursor_is_good_if_nothing_has_happened(path):
     author, view = Author(), View()
     async with hub(path) as server, joined(server.url) as peer:
         await direct(server.url, sitting(), person(1), person(2))
         await peer.push(author.body())
+        await direct(server.url, person(1, first_name="Eve"))  # of both rooms the last counts
         await follow(peer, view)
     async with hub(path) as server, joined(server.url, hello("reader")) as reader:
         await follow(reader, view)
