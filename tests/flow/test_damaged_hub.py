@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.flow.conftest import hub_ids, rows, settled
 from tests.kiosk.test_hubchild import spoil
 
+DIRECTORY = "SELECT record, id, value FROM directory"
+
 
 async def test_the_kiosk_offers_its_check_ins_to_the_new_hub(stage):
     await stage.finger("amara")
@@ -14,6 +16,7 @@ async def test_the_kiosk_offers_its_check_ins_to_the_new_hub(stage):
     own = {row[0] for row in rows(stage.config.database, query, (device,))}
     assert own
     stage.set_line(up=False)
+    known = set(rows(stage.config.hub_database, DIRECTORY))
     damaged = stage.config.hub_database
     for suffix in ("-wal", "-shm"):
         damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
@@ -24,3 +27,5 @@ async def test_the_kiosk_offers_its_check_ins_to_the_new_hub(stage):
     (kept,) = damaged.parent.glob("hub.db.damaged-*")
     assert kept.read_bytes() == before
     await stage.until(lambda: own <= hub_ids(stage), "the events to be offered again")
+    await stage.until(lambda: known <= set(rows(damaged, DIRECTORY)), "its own records as well")
+    assert known
