@@ -130,6 +130,16 @@ async def door(store, clock):
     door.desk.stop()
 
 
+def test_what_is_known_can_be_shown_before_there_is_a_loop(store, clock):
+    store.apply_remote("site", "e", list(directory(PEOPLE)), len(PEOPLE)).result()
+    desk = Desk(store, clock, SITE, DeskSettings("Club"))
+    desk.load(notices=2)
+    assert desk.state.session.title == "Lunch"
+    assert {row.person.id for row in desk.roster()} == {"ann", "bob"}
+    assert (desk.state.counts.expected, desk.state.link.attention) == (2, 2)
+    assert (desk.state.phase, desk.state.sensor.state) == (Phase.IDLE, SensorState.STARTING)
+
+
 async def test_a_known_finger_is_welcomed_after_the_commit(door):
     outcome = await door.finger(0)
     assert (outcome.kind, outcome.person.id, outcome.late) == (OutcomeKind.ACCEPTED, "ann", False)

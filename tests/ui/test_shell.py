@@ -139,3 +139,26 @@ def test_void_calls_into_qt_keep_the_references_to_none(qapp):
         thing.setObjectName("x")
         timer.stop()
     assert sys.getrefcount(None) > before - 50
+
+
+def test_the_first_frame_is_waited_for_and_told_once(qapp, desk):
+    shell = Shell(desk, size=(800, 480))
+    told = []
+    shell.when_shown(lambda: told.append("waited"))
+    assert not shell.shown
+    assert told == []
+    shell.await_frame(10)
+    assert shell.shown
+    shell.when_shown(lambda: told.append("at once"))
+    desk.stage(phase=Phase.READING)
+    qapp.processEvents()
+    assert told == ["waited", "at once"]
+    shell.close()
+
+
+def test_a_screen_that_is_off_holds_nobody_up(qapp, desk):
+    shell = Shell(desk, size=(800, 480))
+    shell.window.hide()
+    shell.await_frame(0.05)
+    assert not shell.shown
+    shell.close()
