@@ -41,7 +41,7 @@ def fit(*numbers: int) -> bool:
 def sound(verdict: Settled) -> Settled:
     """The verdict without an envelope that no column could hold: its event must not come again."""
     stamp = verdict.envelope
-    if stamp is None or fit(stamp.low, stamp.high):
+    if stamp is None or (-INT64 <= stamp.low <= INT64 and -INT64 <= stamp.high <= INT64):
         return verdict
     _LOG.warning("the hub's envelope for %s is not understood", verdict.id)
     return replace(verdict, envelope=None)

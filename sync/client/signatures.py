@@ -34,7 +34,8 @@ class Signatures:
 
     def of(self, batch: list[Held], alone: Collection[int] = ()) -> list[Signed]:
         """One signature per stretch of `batch`; those with a seq in `alone` get their own."""
-        foreign = [one.seq for one in batch if not self._own(one)]
+        own = self._store.identity.device
+        foreign = [one.seq for one in batch if one.device != own]
         carried = self._store.signatures(foreign) if foreign else {}
         apart = {*alone, *carried}
         found = []
@@ -47,9 +48,6 @@ class Signatures:
                 # Also what this disk wrote as another device, before its database was damaged.
                 found += self._signed(batch, at, end)
         return found
-
-    def _own(self, held: Held) -> bool:
-        return held.device == self._store.identity.device
 
     def _signed(self, batch: list[Held], at: int, end: int) -> Iterator[Signed]:
         first, who = batch[at], self._store.identity

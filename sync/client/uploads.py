@@ -163,19 +163,10 @@ class Uploads:
         deadline = self._clock.monotonic() + self._pacing.ack
         self._flying[number] = _Flight(batch, deadline)
         anchors, self._anchors = self._anchors, []
-        bodies = [self._raw(held.body) for held in batch]
+        raw = _cautious if self._careful else msgspec.Raw
+        bodies = [raw(held.body) for held in batch]
         signed = self._signatures.of(batch, self._alone)
         await self._say(Push(number, bodies, anchors, signed))
-
-    def _raw(self, body: bytes) -> msgspec.Raw:
-        if self._careful:
-            try:
-                _ANY.decode(body)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                # Not even JSON: it would spoil the whole frame, so it travels as a string, for the
-                # hub to keep aside.
-                return msgspec.Raw(msgspec.json.encode(body.decode("utf-8", "replace")))
-        return msgspec.Raw(body)
 
     async def _wait(self) -> None:
         """Until somebody calls, something is due, or it is time to look by oneself."""
@@ -243,3 +234,13 @@ def _note_of(held: Held) -> Held:
 def _forks(verdict: Verdict) -> bool:
     stamp = verdict.envelope
     return verdict.code == "fork" or (stamp is not None and stamp.code == "fork")
+
+
+def _cautious(body: bytes) -> msgspec.Raw:
+    try:
+        _ANY.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # Not even JSON: it would spoil the whole frame, so it travels as a string, for the hub to
+        # keep aside.
+        return msgspec.Raw(msgspec.json.encode(body.decode("utf-8", "replace")))
+    return msgspec.Raw(body)

@@ -67,7 +67,7 @@ def _counted(seconds: list[float]) -> Iterator[None]:
     @contextlib.contextmanager
     def counting(kind: str, path: Path) -> Iterator[str]:
         with serve(kind, path) as url:
-            (child,) = _children()
+            (child,) = drain.children()
             before = _cpu(child)
             try:
                 yield url
@@ -79,11 +79,6 @@ def _counted(seconds: list[float]) -> Iterator[None]:
         yield
     finally:
         drain._server = serve
-
-
-def _children() -> list[int]:
-    own = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
-    return [int(pid) for pid in own.split()]
 
 
 def _cpu(pid: int) -> float:
