@@ -68,6 +68,13 @@ class DemoError(KioskError):
     """The demo could not go on; one line says what did not happen."""
 
 
+class _StageClock(SystemClock):
+    """This machine's clocks, taken to be right: nobody on a stage could be asked for the day."""
+
+    def synced(self) -> bool:
+        return True
+
+
 class Stage:
     """A kiosk, its sensor, its hub and a second kiosk, to be played by hand or by script.
 
@@ -92,7 +99,7 @@ class Stage:
         self._room = len(people) if room is None else room
         self.people = list(people)
         self.names = [person.public_name for person in people]
-        self.clock: Clock = SystemClock()
+        self.clock: Clock = _StageClock()
         self.session = _session(config.site.zone, self.clock.wall(), late_after)
         self.emulator = Emulator("r307", config.sensor.port, seed=seed)
         self.lifted = 0
