@@ -168,3 +168,36 @@ def test_a_damaged_frame_is_a_message_or_a_protocol_error(message, data):
                 decode(damaged)
             except p.ProtocolError:
                 continue
+
+
+class EarlierEnvelope(p.msgspec.Struct):
+    """As version 1 began."""
+
+    epoch: str
+    offset: int
+    received: int
+    low: int
+    high: int
+    verdict: str = "accepted"
+    code: str = ""
+    rank: int = 0
+
+
+class EarlierWelcome(p.msgspec.Struct, tag="welcome"):
+    """The same."""
+
+    version: int
+    epoch: str
+    received_kseq: dict[str, int]
+    hub_time: int | None = None
+    stable: int = 0
+
+
+def test_an_earlier_kiosk_passes_over_what_a_hub_says_of_itself():
+    welcome = p.Welcome(1, "e", 99, {"i1": 4}, 7, p.House("ab" * 32, "i2", {"i2": 3}))
+    assert p.decode_from_hub(p.encode(welcome)) == welcome
+    found = p.msgspec.json.decode(p.encode(welcome), type=EarlierWelcome)
+    assert (found.version, found.received_kseq, found.stable) == (1, {"i1": 4}, 7)
+    signed = p.msgspec.structs.replace(ENVELOPE, key="ab" * 32, signature="cd" * 64)
+    body = p.msgspec.json.encode(signed)
+    assert p.msgspec.json.decode(body, type=EarlierEnvelope).epoch == ENVELOPE.epoch

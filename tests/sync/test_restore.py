@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import sqlite3
@@ -12,6 +13,8 @@ import msgspec
 import pytest
 
 from kiosk import hubs
+from kiosk.carrier import deliver
+from kiosk.carry import CarryError, export_unsent, import_into, read_bundle
 from kiosk.model import Kind, LinkState, decode_envelope, decode_event
 from kiosk.store import Draft
 from sync.client import SyncClient
@@ -374,6 +377,45 @@ async def test_what_was_said_before_hubs_signed_is_named_and_not_believed(db, fi
             assert [one.first_name for one in one.store.people()] == ["Mia"]
             assert directory(db) == {}
             await said(server, person("p1", "Maja"))  # imported again
+            await same(db, one)
+    assert rows(db, "SELECT * FROM quarantine") == []
+
+
+async def test_a_stick_carries_the_hubs_records_to_it_and_to_kiosks_that_know_it(
+    db, file, tmp_path
+):
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders:
+        folder.mkdir()
+    first, second, stranger = (folder / "k.db" for folder in folders)
+    async with hub(db) as server:
+        back_up(db, file)
+        with kiosk(second, server.url) as one:
+            await one.settled()
+        with kiosk(first, server.url) as one:
+            await said(server, person("p1"))
+            await same(db, one)
+            key = server._log.key
+    before, stick = directory(db), tmp_path / "stick"
+    with contextlib.closing(Kiosk(first, "")) as one:  # as it is when the line is cut just then
+        assert one.store.reoffer_records(hubs.Lives(key)).result(5) == 1
+        assert export_unsent(one.store, stick) == (1, 0)
+    bundle = read_bundle(stick)
+    with contextlib.closing(Kiosk(stranger, "")) as one:
+        with pytest.raises(CarryError, match="a hub that this kiosk does not know"):
+            import_into(one.store, bundle)
+        assert one.store.people() == []
+    with contextlib.closing(Kiosk(second, "")) as one:
+        assert import_into(one.store, bundle) == 1
+        assert [known.id for known in one.store.people()] == ["p1"]
+    restore(db, file)
+    async with hub(db) as server:
+        assert directory(db) == {}
+        sent = asyncio.get_running_loop().run_in_executor
+        found = await sent(None, deliver, server.url, TOKEN, bundle, bundle.events)
+        assert found["ok"] == 1
+        assert directory(db) == before
+        with kiosk(second, server.url) as one:
             await same(db, one)
     assert rows(db, "SELECT * FROM quarantine") == []
 
