@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 POSITION_EVERY = 5.0  # seconds
-# Seconds in which a request's headers must have come, from the connection's first moment or from
-# the answer before: so nobody holds a connection by sending them slowly, or not at all.
+# Seconds in which a connection must begin to speak, and in which a request's headers must have come
+# since then or since the answer before: nobody holds one by sending them slowly, or not at all.
 HEADERS_WITHIN = 20.0
 _SHAKEN_WITHIN = 10.0  # seconds for the handshake of TLS, which holds some 50 KiB meanwhile
 _TICK = 1.0  # seconds between two looks at the event streams and at silent sockets
