@@ -40,7 +40,11 @@ def main() -> None:
 
 @main.command()
 @CONFIG
-@click.option("--verbose", is_flag=True, help="Say on the terminal what goes into the log.")
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Log more (DEBUG), and say the log from INFO on at the terminal.",
+)
 def run(path: Path | None, *, verbose: bool) -> None:
     """Open the door: run the kiosk until it is told to end."""
     # What is imported and built at the start stays: there is nothing to collect yet.

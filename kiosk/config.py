@@ -192,7 +192,10 @@ class Screen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScheduleSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A session that comes back every week; local times "HH:MM"."""
+    """A session that comes back every week; local times "HH:MM".
+
+    An `end` before the `start` is on the next day; they may not be the same.
+    """
 
     id: str
     title: str
@@ -313,14 +316,25 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     values: dict[str, Any] = {}
     if path is not None or given.exists():
         values = _read(given)
-    _overlay(values, environ)
+    overlaid = _overlay(values, environ)
     try:
         # Lax, because every environment variable is a string.
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{given}: {_plain(str(error))}") from error
-    _validate(config, given)
+        from kiosk.plain_words import plain  # noqa: PLC0415  only what is wrong needs them
+
+        setting, problem = plain(str(error))
+        raise _wrong(given, overlaid, setting, problem) from error
+    for setting, problem in _all_problems(config):
+        if problem:
+            raise _wrong(given, overlaid, setting, problem)
     return config
+
+
+def _wrong(path: Path, overlaid: Mapping[str, str], setting: str, problem: str) -> ConfigError:
+    """Names where the setting is from: the file, or the variable that overrides it."""
+    where = f"the environment: {overlaid[setting]}" if setting in overlaid else str(path)
+    return ConfigError(f"{where}: {setting}: {problem}" if setting else f"{where}: {problem}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -332,11 +346,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """WHORL_SENSOR_PORT sets `port` of `[sensor]`; one that sets nothing is an error, as in a file.
 
-    A number may be written as in the file (0xFFFFFFFF).
+    A number may be written as in the file (0xFFFFFFFF). The variables, by the setting of each.
     """
+    overlaid: dict[str, str] = {}
     names = _variables()
     for name in sorted(name for name in environ if name.startswith(PREFIX)):
         if name in SECRETS:
@@ -347,6 +362,8 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         keys = values.setdefault(section, {})
         if isinstance(keys, dict):  # else the file is wrong, which is told later
             keys[key] = _number(environ[name]) if number else environ[name]
+            overlaid[f"{section}.{key}"] = name
+    return overlaid
 
 
 def _variables() -> dict[str, tuple[str, str, bool]]:
@@ -366,19 +383,8 @@ def _number(text: str) -> int | str:
         return text
 
 
-def _plain(message: str) -> str:
-    """msgspec's "... - at `$.sensor.port`" as "sensor.port: ..."."""
-    text, _, place = message.partition(" - at `$")
-    place = place.strip("`").lstrip(".")
-    text = text.replace("Object contains unknown field", "unknown setting")
-    return f"{place}: {text}" if place else text
-
-
-def _validate(config: Config, path: Path) -> None:
-    found = (*_problems(config), *_badge_problems(config.badge), *_schedule_problems(config))
-    for setting, problem in found:
-        if problem:
-            raise ConfigError(f"{path}: {setting}: {problem}")
+def _all_problems(config: Config) -> list[tuple[str, str]]:
+    return [*_problems(config), *_badge_problems(config.badge), *_schedule_problems(config)]
 
 
 def _problems(config: Config) -> list[tuple[str, str]]:
@@ -475,6 +481,8 @@ def _schedule_problem(schedule: ScheduleSection) -> str:
     for text in (schedule.start, schedule.end):
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
             return f'"{text}" is not a time like "18:00"'
+    if schedule.start == schedule.end:
+        return f"it starts and ends at {schedule.start}; an end before the start is on the next day"
     if unknown := [day for day in schedule.days if day not in DAYS]:
         return f'"{unknown[0]}" is not a day; use {", ".join(DAYS)}'
     return ""

@@ -35,6 +35,9 @@ def show(person: str, path: Path | None) -> None:
         with glance(config.database) as records:
             answers = records.personal_events(person, Kind.CONSENT)
             yes = stands(answers, records.device)
+            known = any(one.id == person for one in records.people())
+    if not (known or answers):
+        raise click.ClickException(f'nobody has the id "{person}" here; see kiosk people list')
     click.echo(f"{person}: {'yes' if yes else 'no' if answers else 'never asked'}")
 
 

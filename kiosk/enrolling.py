@@ -21,6 +21,8 @@ from kiosk.slots import StoredSlots
 from kiosk.templates import existing_templates, open_templates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drivers.enrolment import Step
     from kiosk.config import Config
     from kiosk.enrolment import EnrolledFinger
@@ -35,6 +37,8 @@ def enrol_at_the_terminal(config: Config, person: str, guardian: str = "") -> No
     text = text_for(copies=config.templates.backup)
     if kiosk_runs(config.database):
         who, consented = _known(config, person)
+        if not consented:
+            _look_first(config)
         request = Request(
             "enrol",
             who.id,
@@ -50,17 +54,31 @@ def enrol_at_the_terminal(config: Config, person: str, guardian: str = "") -> No
     opened = open_store(config.database, org=org, site=site.id, clock=SystemClock(), zone=site.zone)
     with contextlib.closing(opened) as store:
         who, consented = _known(config, person)
-        if not consented:
-            given = _answer(who, text)
-            language = config.screen.language
-            record_consent(store, who, language, given=given, text=text, guardian=guardian)
-        done = _enrol_here(config, store, who)
+
+        def settle() -> None:
+            if not consented:
+                given = _answer(who, text)
+                language = config.screen.language
+                record_consent(store, who, language, given=given, text=text, guardian=guardian)
+
+        done = _enrol_here(config, store, who, settle)
     click.echo(f"{who.first_name} is enrolled in slot {done.slot} (score {done.score}).")
     if done.advice:
         click.echo(done.advice)
 
 
-def _enrol_here(config: Config, store: Store, who: Person) -> EnrolledFinger:
+def _look_first(config: Config) -> None:
+    """Nobody is asked for consent at a reader that could not take the finger: raises then."""
+    lines = ask(config.directory / SOCKET, Request("info")).said
+    closed = [line for line in lines if line.startswith("records") and " closed" in line]
+    if closed:
+        raise click.ClickException(closed[0].removeprefix("records").strip())
+
+
+def _enrol_here(
+    config: Config, store: Store, who: Person, settle: Callable[[], None]
+) -> EnrolledFinger:
+    """Enrol with the reader opened here; `settle` asks for consent once that is the right one."""
     at, clock, backup = config.sensor, SystemClock(), config.templates.backup
     with (
         open_zfm(at.port, at.baudrate, at.address, at.password, at.model) as sensor,
@@ -71,6 +89,7 @@ def _enrol_here(config: Config, store: Store, who: Person) -> EnrolledFinger:
             stack.enter_context(contextlib.closing(kept))
         table = StoredSlots(store, clock)
         reconcile(sensor, table)
+        settle()
         # What was ordered destroyed must not take the new template along later.
         resume(store, table, sensor=sensor, templates=kept)
         copies = kept if backup else None

@@ -205,10 +205,12 @@ def remove_staff(db: Path, id_: str) -> None:
 
 def _list_staff(db: Path) -> None:
     with one_line(), register_of(db) as register:
-        for one in register.roll().staff.values():
-            if one.removed is None:
-                sites = ", ".join(one.sites)
-                click.echo(f"{one.id:<13}  {one.name:<20}  {RANKS[one.rank - 1]:<10}  {sites}")
+        found = [one for one in register.roll().staff.values() if one.removed is None]
+    if not found:
+        click.echo("No staff yet: kiosk hub staff add")
+    for one in found:
+        sites = ", ".join(one.sites)
+        click.echo(f"{one.id:<13}  {one.name:<20}  {RANKS[one.rank - 1]:<10}  {sites}")
 
 
 def _member(register: Register, id_: str) -> Staff:

@@ -21,7 +21,7 @@ from kiosk.model import (
     decode_envelope,
     decode_event,
 )
-from kiosk.record_kinds import ANYTHING, PERSON
+from kiosk.record_kinds import ANYTHING, EVENT, PERSON
 from sync import merge
 from sync.merge import items as kinds
 from sync.merge.decisions import may_retract
@@ -32,7 +32,9 @@ from sync.merge.sessions import close_state
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from kiosk.model import Event
 
 _NOTES = msgspec.json.Decoder(tuple[ReviewItem, ...])
 _APART = """
@@ -82,6 +84,13 @@ def items(db: sqlite3.Connection) -> list[ReviewItem]:
         ),
         key=lambda item: item.id,
     )
+
+
+def events(db: sqlite3.Connection, ids: Collection[str]) -> list[Event]:
+    """Those of these events that are here and can be read."""
+    query = "SELECT body FROM event WHERE id IN (SELECT value FROM json_each(?))"
+    found = db.execute(query, (msgspec.json.encode(list(ids)).decode(),)).fetchall()
+    return readable(found, EVENT)
 
 
 def names(db: sqlite3.Connection) -> merge.Names:

@@ -10,7 +10,7 @@ import click
 
 from kiosk.clock import SystemClock
 from kiosk.config import load, make_folder
-from kiosk.terminal import CONFIG, one_line
+from kiosk.terminal import CONFIG, one_line, tell_default
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +21,14 @@ _STAFF = click.option("--staff", default="owner", show_default=True, help="Who d
 _SESSION = click.argument("session", default="")
 
 
-@click.group()
-def review() -> None:
-    """What only staff can settle; the kiosk may run or not."""
+@click.group(invoke_without_command=True)
+@CONFIG
+@click.pass_context
+def review(context: click.Context, path: Path | None) -> None:
+    """What only staff can settle; the kiosk may run or not. Without a command: list."""
+    if context.invoked_subcommand is None:
+        tell_default(path)
+        _do(path, "review")
 
 
 @review.command("list")

@@ -5,9 +5,11 @@ RulingError    it cannot be done as asked; one line says why
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from kiosk.clock import HubClock
+from kiosk.clock import NS, HubClock
 from kiosk.errors import KioskError
 from kiosk.model import Author, Human, Kind, Rank, Status
 from kiosk.store import Draft
@@ -15,8 +17,9 @@ from sync.merge import explain
 
 if TYPE_CHECKING:
     from kiosk.clock import Clock
-    from kiosk.model import ReviewItem, Session
+    from kiosk.model import Event, ReviewItem, Session
     from kiosk.store import Store
+    from sync.merge import Names
 
 OWNER = "owner"  # whoever has the machine, and gives no other name
 _SHORT = 8  # characters of an id that are shown, and enough to name it by
@@ -73,7 +76,8 @@ def shown(store: Store, item: str) -> list[str]:
     lines = [explain(one, names), f"Item {one.id} ({one.kind}), {_ASKS[one.human]}."]
     lines += [f"Session: {names.sessions.get(one.session, one.session)}."] if one.session else []
     lines += [f"About: {', '.join(about)}."] if about else []
-    return lines + [f"Entry {id_}" for id_ in one.ids]
+    here = {event.id: event for event in store.events(one.ids)}
+    return lines + [f"Entry {id_}: {_told(here.get(id_), names, store)}" for id_ in one.ids]
 
 
 def resolve(store: Store, item: str, by: Author) -> list[str]:
@@ -110,13 +114,36 @@ def override(
     if status not in STATUSES:
         raise RulingError(f"{status} is none of {', '.join(STATUSES)}")
     if not any(one.id == person for one in store.people()):
-        raise RulingError(f'nobody has the id "{person}" here')
+        raise RulingError(f'nobody has the id "{person}" here; see `kiosk people list`')
     found = _session(store, session, now)
     data = {"status": status} | ({"reason": reason} if reason else {})
     store.record(Draft(Kind.OVERRIDE, found.id, person, by, data)).result()
     who = store.merged().get(person, person)
     row = next(row for row in store.attendance(found.id) if row.person == who)
     return [f"{person} is {row.status} in {found.title} ({found.id})."]
+
+
+def _told(event: Event | None, names: Names, store: Store) -> str:
+    """Who, what, when by that kiosk's clock, and at which kiosk."""
+    if event is None:
+        return "not on this kiosk"
+    who = names.people.get(event.person or "", event.person or "nobody")
+    what = event.kind.replace("_", " ")
+    if isinstance(said := event.data.get("status") or event.data.get("method"), str):
+        what += f" ({said})"
+    decided = event.by.staff
+    by = f", by {names.staff.get(decided, decided)}" if decided is not None else ""
+    mine = event.device == store.identity.device
+    other = f"kiosk {names.devices.get(event.device, event.device[:_SHORT])}"
+    return f"{who}, {what}{by}, {_when(event, names.zone)}, at {'this kiosk' if mine else other}"
+
+
+def _when(event: Event, zone: str) -> str:
+    try:
+        when = dt.datetime.fromtimestamp(event.wall / NS, ZoneInfo(zone))
+    except (KeyError, ValueError, OverflowError, OSError):  # whatever another kiosk has written
+        return "at no time that a calendar has"
+    return when.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _item(store: Store, item: str) -> ReviewItem:

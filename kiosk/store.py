@@ -59,7 +59,7 @@ from kiosk.storefile import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from kiosk.folding import Touched
@@ -369,6 +369,10 @@ class Store:
     def review_items(self) -> list[ReviewItem]:
         """What staff have not settled or acknowledged yet, in order of id."""
         return [item for item in review.items(self._reader()) if item.waits]
+
+    def events(self, ids: Collection[str]) -> list[Event]:
+        """Those of these events that are here."""
+        return review.events(self._reader(), ids)
 
     def names(self) -> Names:
         """What the ids in review items are called, for `sync.merge.explain`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,34 @@ from kiosk.errors import KioskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+def _chosen(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """The file that is named here or at the group that the command is in."""
+    if path is None and context.parent is not None:
+        path = context.parent.params.get("path")
+    # A group that has a command leaves it to that.
+    if isinstance(context.command, click.Group) or context.resilient_parsing:
+        return path
+    tell_default(path)
+    return path
+
+
+def tell_default(path: Path | None) -> None:
+    """Say which kiosk is meant where nobody has said it: often it is not the one at the door."""
+    if path is not None or os.environ.get("WHORL_STORAGE_DIRECTORY"):
+        return
+    from kiosk.config import default_path, dirs  # noqa: PLC0415  only this needs them
+
+    if not default_path().exists():
+        told = f"No settings file (--config, or {default_path()}): using the default settings"
+        click.echo(f"{told} and the folder {dirs().user_data_dir}", err=True)
+
+
 CONFIG = click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=_chosen,
     help="Settings file (default: the user's configuration directory).",
 )
 

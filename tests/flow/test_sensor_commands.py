@@ -139,6 +139,14 @@ def test_a_swapped_reader_is_told_and_adopted_only_when_asked(door):
     assert "closed (blank)" in told.stdout
     assert "This is a different fingerprint reader. Plug the right one in, or" in told.stdout
     assert all(f"kiosk sensor {word}" in told.stdout for word in ("adopt", "wipe", "reprovision"))
+    with door.store() as store:
+        know(store, "bob", consent=False)
+    config = ("--config", door.folder / "kiosk.toml")
+    refused = run("kiosk", "enrol", "bob", *config, check=False, stdin="y\n")
+    assert "This is a different fingerprint reader" in refused.stderr
+    assert (refused.returncode, "?" in refused.stdout) == (1, False), "nobody is asked in vain"
+    with door.store() as store:
+        assert store.personal_events("bob", Kind.CONSENT) == []
     refused = door.run("adopt", stdin="n\n", check=False)
     assert refused.returncode == 1
     with door.bench() as (_, _, sensor):
@@ -360,7 +368,12 @@ def test_a_withdrawn_consent_destroys_everything(door):
     told = run("kiosk", "consent", "withdraw", "ann", "--yes", *consent).stdout
     assert told.strip() == "1 slots emptied, 1 kept templates destroyed"
     assert run("kiosk", "consent", "show", "ann", *consent).stdout.strip() == "ann: no"
+    with door.store() as store:
+        know(store, "eve", consent=False)
     assert run("kiosk", "consent", "show", "eve", *consent).stdout.strip() == "eve: never asked"
+    unknown = run("kiosk", "consent", "show", "nobody", *consent, check=False)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert 'nobody has the id "nobody" here; see kiosk people list' in unknown.stderr
     assert door.emulator.slots == {1}
     assert "0 templates brought in" in door.run("reprovision").stdout
 
@@ -439,6 +452,11 @@ def test_a_running_kiosk_adopts_wipes_and_brings_back(door, running):
     door.emulator.enrol("mallory", 3)
     seen = wait_for(lambda: _closed(door), "the stranger to be seen")
     assert "closed (blank)" in seen
+    refused = run(
+        "kiosk", "enrol", "ann", "--config", door.folder / "kiosk.toml", check=False, stdin="y\n"
+    )
+    assert "This is a different fingerprint reader" in refused.stderr
+    assert (refused.returncode, "?" in refused.stdout) == (1, False), "nobody is asked in vain"
     assert "Aborted" in door.run("adopt", stdin="n\n", check=False).stderr
     assert "1 nobody's" in door.run("adopt", stdin="y\n").stdout
     assert {slot.status for slot in running.slots()} == {"quarantined"}

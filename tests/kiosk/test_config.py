@@ -60,7 +60,15 @@ def test_the_environment_goes_before_the_file(tmp_path):
         ("[badge]\nkey_gap_ms = 0", "badge.key_gap_ms"),
         ("[badge]\nrepeat_seconds = -1", "badge.repeat_seconds"),
         ("[sensor", "not valid TOML"),
-        ("sensor = 5", "sensor: Expected `object`"),
+        ("sensor = 5", "sensor: must be a section with settings of its own"),
+        ('[door]\nrepeat_seconds = "soon"', "door.repeat_seconds: must be a number, not text"),
+        ("[sensor]\nport = 5", "sensor.port: must be text, not a whole number"),
+        ("[storage]\nkeep_days = 29", "storage.keep_days: must be a number >= 30"),
+        ('[[schedule]]\nid = "a"', "schedule[0]: lacks the setting `title`"),
+        (
+            '[[schedule]]\nid="a"\ntitle="A"\nstart="18:00"\nend="18:00"',
+            "schedule a: it starts and ends at 18:00",
+        ),
         ("[sensor]\nbaudrate = 0", "sensor.baudrate"),
         ("[sensor]\nbaudrate = -3", "sensor.baudrate"),
         ("[sensor]\nbaudrate = 57601", "sensor.baudrate"),
@@ -113,8 +121,21 @@ def test_numbers_come_from_the_environment_as_they_are_written_in_a_file(tmp_pat
     [
         ("", "WHORL_TYPO", "1", "WHORL_TYPO is no setting"),
         ("", "WHORL_SCHEDULE", "1", "WHORL_SCHEDULE is no setting"),
-        ("sensor = 5", "WHORL_SENSOR_PORT", "/dev/x", "sensor: Expected `object`"),
-        ("", "WHORL_SENSOR_ADDRESS", "many", "sensor.address: Expected `int`"),
+        ("sensor = 5", "WHORL_SENSOR_PORT", "/dev/x", "kiosk.toml: sensor: must be a section"),
+        ("", "WHORL_SENSOR_ADDRESS", "many", "sensor.address: must be a whole number"),
+        (
+            "",
+            "WHORL_SENSOR_BAUDRATE",
+            "abc",
+            "the environment: WHORL_SENSOR_BAUDRATE: sensor.baudrate: must be a whole number, not",
+        ),
+        (
+            "[screen]\nfullscreen = true",
+            "WHORL_SCREEN_FULLSCREEN",
+            "no",
+            "WHORL_SCREEN_FULLSCREEN: screen.fullscreen: must be true or false",
+        ),
+        ("", "WHORL_HUB_URL", "hub", "the environment: WHORL_HUB_URL: hub.url: must begin with"),
         ("", "WHORL_DOOR_REPEAT_SECONDS", "nan", "door.repeat_seconds"),
     ],
 )
@@ -149,3 +170,9 @@ def test_badge_settings_reach_the_parser(tmp_path):
     found = load(tmp_path, text + '\nrepeat_seconds=1\npattern="x+"')
     assert found.badge.format() == BadgeFormat("%", "?", 5, 9, 0.04, 1, "x+")
     assert config.Badge().format() == BadgeFormat()
+
+
+def test_a_session_may_go_on_past_midnight(tmp_path):
+    night = load(tmp_path, '[[schedule]]\nid="n"\ntitle="Night"\nstart="22:00"\nend="02:00"')
+    (schedule,) = night.site_rules().schedules
+    assert (schedule.start, schedule.end) == ("22:00", "02:00")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -11,7 +12,7 @@ from kiosk.attention import Attention, waiting
 from kiosk.clock import NS, Anchor
 from kiosk.control import Request, ruled
 from kiosk.model import Human, Kind, Status
-from kiosk.store import Draft
+from kiosk.store import Draft, Settled
 from tests.fakes import FakeClock
 
 NOW = 50
@@ -77,6 +78,18 @@ def test_an_item_is_listed_shown_and_acknowledged(club):
     assert ruled(club, Request("resolve", item=short), NOW)[0].startswith("Acknowledged: Somebody")
     assert club.review_items() == []
     assert waiting(club) == 0
+
+
+def test_the_entries_of_an_item_are_told_by_who_what_when_and_where(club):
+    event = club.record(Draft(Kind.CHECK_IN, "s", "ann", data={"method": "finger"})).result()
+    (held,) = [one for one in club.pending() if one.id == event.id]
+    club.settle([Settled(held.seq, event.id, "quarantined", "fork")]).result()
+    item = next(one for one in club.review_items() if event.id in one.ids)
+    lines = ruled(club, Request("review", item=item.id), NOW)
+    (entry,) = [line for line in lines if line.startswith(f"Entry {event.id}: ")]
+    who, what, when, where = entry.removeprefix(f"Entry {event.id}: ").split(", ")
+    assert (who.split()[0], what, where) == ("Ann", "check in (finger)", "at this kiosk")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:]{8}", when)
 
 
 def test_those_of_which_staff_are_only_informed_do_not_count(club):
