@@ -2,9 +2,10 @@
 
 KioskError
 +-- ConfigError          the settings cannot be used
-+-- BadgeError           the file of the badges' pepper cannot be used
++-- BadgeError           a pepper of badges cannot be used
 +-- DirectoryError       the hub did not take people or sessions
 |   +-- BadRowsError     a file of people has bad rows; nothing was imported
+|   +-- RefusedError     the hub does not take this kiosk as the device it is
 +-- PairingError         a hub did not pair this kiosk, or the pairing cannot be used
 +-- NoConsentError       the person said no to enrolment
 +-- KnownFingerError     the finger to be enrolled is in the reader already

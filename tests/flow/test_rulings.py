@@ -155,7 +155,9 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(club):
         "tom takes attendance only; that is for an instructor to decide"
     )
     assert refused("session", "close", "--staff", "eve") == 'nobody on the staff is called "eve"'
-    assert refused("override", "amm", "--status", "late") == 'nobody has the id "amm" here'
+    assert refused("override", "amm", "--status", "late") == (
+        'nobody has the id "amm" here; see `kiosk people list`'
+    )
     assert refused("session", "close", "s9").startswith('no session has the id "s9"')
     assert refused("session", "reopen", "s1") == "Choir (s1) is open"
     assert refused("review", "resolve", "nothing").startswith('no open item begins with "nothing"')
