@@ -70,6 +70,7 @@ def test_another_reader_and_strange_slots_fail(config, emulator):
     seen = findings(config)["sensor"].seen
     assert "closed (blank)" in seen
     assert "This is a different fingerprint reader. Plug the right one in" in seen
+    assert all(f"kiosk sensor {word}" in seen for word in ("adopt", "wipe", "reprovision"))
     assert marks(config)["sensor"] == "FAIL"
 
 
