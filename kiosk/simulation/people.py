@@ -178,6 +178,7 @@ class Crowd:
             error = future.exception()
             if error is None:
                 self.told.events[act] = (future.result().id, kiosk.clock.truth())
+                self._look_whether_it_saw(kiosk, draft, future.result())
             elif not isinstance(error, StoreWriteError):
                 self._scene.broken.append(f"act {act} was refused: {error!r}")
             elif tried < _PATIENCE:
@@ -185,6 +186,14 @@ class Crowd:
 
         kiosk.disk.approach()
         kiosk.store.record(marked).add_done_callback(done)
+
+    def _look_whether_it_saw(self, kiosk: Kiosk, draft: Draft, event: Event) -> None:
+        """A decision made by what is shown says that it knew all of it."""
+        if draft.kind in (Kind.OVERRIDE, Kind.RETRACT) and draft.saw is None and kiosk.up:
+            unseen = {one.id for one in _row(kiosk, draft)} - {event.id, *event.saw}
+            self._scene.broken += [
+                f"{event.id} was decided without {one}" for one in sorted(unseen)
+            ]
 
     def _do_later(self, kiosk: Kiosk, draft: Draft, tried: int) -> None:
         if kiosk.up:
