@@ -33,12 +33,13 @@ ROT = {
 }
 LIST = """
 SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
-WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'
+WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND c.name NOT IN ('seq', 'one')
+AND m.name || c.name <> '_sqlite_migrationsid'
 """
 
 
 def cells():
-    """Every table and column of a kiosk's database."""
+    """Every table and column of a kiosk's database but for row numbers, which are no cells."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         schema.migrate(db)
         return [f"{table}.{column}" for table, column in db.execute(LIST)]
@@ -85,6 +86,7 @@ def sound(tmp_path_factory):
     store.set_slot(Slot("sensor-1", 1, "ann", "active", NOON, "d1")).result()
     store.bind_sensor(SensorBinding("sensor-1", 1, weak=False)).result()
     store.meet(Hub("ab" * 32, "cd")).result()
+    store.apply_remote("org/club/site/hall", "e1", [], 66).result()
     for note in ("gaps", "chain", "rescue", "pairing", "came"):
         store.set_note(note, store.note(note) or "").result()
     put = "INSERT INTO pruned VALUES ('gone', 'ann', '[\"x\"]')"
@@ -187,8 +189,8 @@ def plan():
 @pytest.mark.parametrize(("cell", "rot", "live"), list(plan()))
 def test_a_spoilt_cell_stops_no_kiosk(sound, tmp_path, cell, rot, live):
     shutil.copytree(sound, folder := tmp_path / "kiosk")
-    if not live and not spoil(folder, cell, ROT[rot]):
-        pytest.skip("SQLite itself takes no such value there")
+    if not live:
+        assert spoil(folder, cell, ROT[rot])
     with contextlib.ExitStack() as stack:
         try:
             store = open_store(folder / "kiosk.db", clock=FakeClock(), **WHO)
@@ -196,8 +198,8 @@ def test_a_spoilt_cell_stops_no_kiosk(sound, tmp_path, cell, rot, live):
             assert cell == "meta.value", "whole text in the place of another's name is another's"
             return
         stack.callback(store.close)
-        if live and not spoil(folder, cell, ROT[rot]):
-            pytest.skip("SQLite itself takes no such value there")
+        if live:
+            assert spoil(folder, cell, ROT[rot])
         raw, refused = tried(store)
         assert raw == []
         assert "stranger" not in dict(refused), "whoever has nothing to do with it is let in"
