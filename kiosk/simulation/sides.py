@@ -111,7 +111,9 @@ def _followed(kiosk: Kiosk) -> set[str]:
 
 def _rows(side: _Side) -> None:
     for session in side.scene.sessions:
-        if session.id in side.unread:
+        # Rows that were frozen before two people were found to be one stay two.
+        frozen = session.id in side.let_go and bool(side.scene.merged)
+        if session.id in side.unread or frozen:
             continue
         shown = telling(side.kiosk.store.attendance(session.id))
         meant = telling(row for row in side.meant.rows.values() if row.session == session.id)
