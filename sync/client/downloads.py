@@ -30,7 +30,6 @@ _LOG = logging.getLogger(__name__)
 _BACKLOG = 4000  # events that wait to be applied; what comes beyond is fetched again later
 _NOT_THE_ITEMS = (StoreDamagedError, StoreFullError, StoreWriteError)
 _AT_ONCE = 32  # rooms that catch up side by side
-_PATIENCE = 10.0  # seconds after which a room that does not answer no longer holds up others
 
 
 @dataclass(slots=True)
@@ -141,7 +140,7 @@ class Downloads:
         if room is None or position.head <= room.taken:
             return
         # Positions are told to whoever is up to date: so what is awaited was lost, too.
-        if room.live or self._loop.time() - room.heard > _PATIENCE:
+        if room.live or self._loop.time() - room.heard > self._pacing.answer:
             _LOG.warning("%s: %d of %d came", position.room, room.taken, position.head)
             room.lost()
             self._called.set()
@@ -186,7 +185,13 @@ class Downloads:
 
     async def _ask(self) -> None:
         now = self._loop.time()
-        busy = sum(not (r.live or r.stale) and now - r.heard < _PATIENCE for r in self._followed())
+        for room in self._awaited():
+            if now - room.heard >= self._pacing.answer:
+                room.lost()
+        busy = sum(
+            not (r.live or r.stale) and now - r.heard < self._pacing.answer
+            for r in self._followed()
+        )
         for name, room in self._rooms.items():
             if busy >= _AT_ONCE or self._waiting >= _BACKLOG // 2:
                 return
@@ -199,6 +204,15 @@ class Downloads:
 
     def _followed(self) -> list[_Room]:
         return list(self._rooms.values())
+
+    def _awaited(self) -> list[_Room]:
+        """Rooms of which the hub owes a page, and none waits to be applied."""
+        queued = {page.room for page in self._pages}
+        return [
+            room
+            for name, room in self._rooms.items()
+            if not (room.live or room.stale or name in queued)
+        ]
 
     async def _apply(self, page: _Page) -> None:
         room = self._rooms[page.room]
@@ -296,6 +310,10 @@ class Downloads:
     async def _wait(self) -> None:
         stale = self._look or any(room.stale for room in self._followed())
         wait = self._pacing.cursor if self._moved else self._pacing.sweep if stale else None
+        if wait is None and (awaited := self._awaited()):
+            # A hub tells positions only to whom it owes nothing: nobody else would speak up.
+            oldest = min(room.heard for room in awaited)
+            wait = max(oldest + self._pacing.answer - self._loop.time(), 0)
         try:
             async with asyncio.timeout(wait):
                 await self._called.wait()

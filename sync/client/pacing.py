@@ -26,6 +26,9 @@ class Pacing:
     ping: float = 20.0
     sweep: float = 5.0  # how often a filled outbox is looked at even if nobody calls
     batch: int = MAX_BATCH  # events in one push
+    answer: float = (
+        10.0  # a page that is owed for so long holds up no other room; it is asked again
+    )
     pages: int = 8  # of a catch-up that may come before it is asked on
     slice: int = 50  # remote events applied at once
     pause: float = 0.002  # between two slices, so that the screen gets its turn

@@ -50,7 +50,8 @@ class Times:
             if least is None or half + drift < least:
                 least, middle, slack = half + drift, hub + elapsed, half + int(drift)
         low, high = middle - slack, middle + slack
-        if high > received:  # nothing arrives before it happened
+        # Nothing arrives before it happened; but a hub that does not know the time may say so.
+        if high > received and self._trusted:
             low, high = min(low, received), received
         return (low, high) if low >= 0 else (0, max(high, 0))
 
@@ -58,7 +59,7 @@ class Times:
         if not self._trusted and not event.synced:
             return unheard(event.boot, event.ticks, event.floor, event.since)
         if not self._trusted:
-            low, high = effective(event.wall, event.boot, event.ticks, None, received)
+            low, high = effective(event.wall, event.boot, event.ticks, None)
             return (low, high) if low >= 0 else (0, max(high, 0))
         own = [a for a in self._anchors if (a.device or self._carrier) in ("", event.device)]
         low, high = bounds(event.boot, event.ticks, event.floor, own, received, event.since)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kiosk.clock import DRIFT_PER_NS, Anchor, bounds, effective, unheard
 from kiosk.model import Event
@@ -53,7 +54,8 @@ def said(event, anchors, received, trusted, carrier):
         return low, high
     if best is None and not event.synced:
         return unheard(event.boot, event.ticks, event.floor, event.since)
-    low, high = effective(event.wall, event.boot, event.ticks, best, received)
+    ceiling = received if trusted else None  # a hub without a clock ends nothing
+    low, high = effective(event.wall, event.boot, event.ticks, best, ceiling)
     return (low, high) if low >= 0 else (0, max(high, 0))
 
 
@@ -63,6 +65,15 @@ def test_each_event_is_timed_by_the_anchor_that_says_it_best(
 ):
     times = Times(anchors, trusted=trusted, carrier=carrier)
     assert times.interval(event, received) == said(event, anchors, received, trusted, carrier)
+
+
+def test_a_hub_that_does_not_know_the_time_cuts_no_interval_short():
+    anchor = Anchor("b1", NS, NOW, NS)
+    event = Event("e", "door", "i", 1, "check_in", "o", "r", 0, "UTC", "b1", 2 * NS, synced=True)
+    right = Times([anchor]).interval(event, NOW + 3600 * NS)
+    assert Times([anchor], trusted=False).interval(event, NOW - 3600 * NS) == right
+    kept = replace(event, boot="b2", wall=NOW)
+    assert Times([anchor], trusted=False).interval(kept, NOW - 3600 * NS) == (NOW, NOW)
 
 
 @pytest.mark.parametrize("received", [NOW + 1, NOW + 2 * NS, NOW + 3600 * NS])
