@@ -30,7 +30,6 @@ PATH = "/v1/ws"
 
 MAX_BATCH = 500  # events in one push
 MAX_BATCH_BYTES = 256 * 1024  # bytes of events in one push, unless a single one is larger
-MAX_EVENT = 512 * 1024  # bytes of one event; a larger one cannot travel
 MAX_MESSAGE = 1024 * 1024  # bytes of one frame from a kiosk
 MAX_FROM_HUB = 4 * MAX_MESSAGE  # bytes of one frame from a hub: events with envelopes
 

@@ -86,8 +86,8 @@ class Status:
         ]
 
     def describe(self, routes: list[Route]) -> None:
-        """Make the document that is served, of all that the hub answers."""
-        self._document = msgspec.json.encode(document(routes))
+        """Have a document served of all that the hub answers."""
+        self._described = routes
 
     async def health(self, _: web.Request) -> web.Response:
         core = self._core
@@ -110,4 +110,6 @@ class Status:
         return web.Response(body=data, headers={"Content-Type": CONTENT_TYPE})
 
     async def openapi(self, _: web.Request) -> web.Response:
+        # Made for the first who asks: it takes longer than all else that a start does.
+        self._document = self._document or msgspec.json.encode(document(self._described))
         return said(self._document)
