@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kiosk.hub_common import chosen, moment, of_hub, register_of, with_db
+from kiosk.hub_common import chosen, client_of, moment, of_hub, register_of, with_db
 from kiosk.terminal import one_line
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ RANKS = ("taker", "instructor", "admin")
 @with_db
 @click.pass_context
 def devices(context: click.Context, *, db: Path | None) -> None:
-    """The kiosks that were paired: list, rename, revoke. Without a command: list."""
+    """The kiosks that were paired: list, rename, place, revoke. Without a command: list."""
     context.obj = db or context.obj
     if context.invoked_subcommand is None:
         _list_devices(chosen(context.obj, None))
@@ -48,6 +48,37 @@ def rename_device(db: Path, device: str, name: str) -> None:
         found, name = _one_of(db, register, device), name.strip()[:200]
         register.rename(found.id, name)
     click.echo(f"{found.name} ({found.id}) is now called {name}.")
+
+
+@devices.command("place")
+@click.argument("device")
+@click.argument("place")
+@click.option(
+    "--minutes",
+    "travel",
+    multiple=True,
+    metavar="PLACE=N",
+    help="From there to another place in N minutes; may be given again.",
+)
+@of_hub
+def place_device(db: Path, device: str, place: str, travel: Sequence[str]) -> None:
+    """Say where DEVICE stands: whoever is at two places too soon is asked about.
+
+    Two kiosks at one PLACE are never too far apart. PLACE "" takes it back.
+    """
+    minutes = dict(_minutes(one) for one in travel)
+    with one_line(), register_of(db) as register:
+        found = _one_of(db, register, device)
+    with one_line(), client_of(db, found.org, found.site) as client:
+        client.send_records([("device", found.id, {"place": place, "travel": minutes})])
+    click.echo(f"{found.name} ({found.id}) is at {place}." if place else f"{found.name}: no place.")
+
+
+def _minutes(text: str) -> tuple[str, int]:
+    place, _, number = text.rpartition("=")
+    if not place or not (number.isascii() and number.isdigit()):
+        raise click.UsageError(f'--minutes "{text}" does not look like "South hall=10"')
+    return place, int(number)
 
 
 @devices.command("revoke")

@@ -126,6 +126,24 @@ async def test_devices_are_named_revoked_and_found_by_name_or_id(db):
     assert "no kiosk" in told(db, "revoke", "zz", code=1)
 
 
+async def test_a_kiosk_is_given_a_place_and_keeps_its_name(db):
+    initialised(db)
+    async with stage(db.parent, SystemClock()) as running:
+        await running.paired("aa-1", name="Gate")
+    words = ("devices", "place", "Gate")
+    assert "South hall=10" in told(db, *words, "N", "--minutes", "x", code=2)
+    said = told(db, *words, "North hall", "--minutes", "South hall=10")
+    assert "Gate (aa-1) is at North hall." in said
+    async with stage(db.parent, SystemClock()) as running:
+        where = f"/v1/devices/aa-1?org={ORG}&site={SITE}"
+        status, record = await running.get(where, TOKEN)
+    assert status == 200
+    assert record["value"] == {
+        "id": "aa-1", "name": "Gate", "revoked": False,
+        "place": "North hall", "travel": {"South hall": 10},
+    }  # fmt: skip
+
+
 async def test_staff_are_added_sign_in_and_are_removed(db):
     initialised(db)
     told(db, "staff", "add", "ada", "--name", "Ada L", "--rank", "instructor", typed=PIN + "\n")
