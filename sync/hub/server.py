@@ -147,6 +147,8 @@ class Hub:
             await self.stop()
             raise
         self._core.sites.update(await self._core.pages.sites())
+        if all(named := await self._doors.named()):
+            self._core.sites.add(named)
         self._doors.start(Notices(self._core, self._log), self._look_every)
         returned = Returned(self._core, self._log, self._doors.gate)
         self._ticking = (

@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from kiosk.clock import SystemClock
 from kiosk.hub_commands import hub
 from kiosk.pairing import invitation, read_invitation
+from sync import protocol as p
 from sync.hub.auth import pins
 from sync.hub.auth.keys import hub_keys, key_path
 from sync.hub.auth.register import register_path
 from sync.hub.tokens import token_path, url_path
 from tests.sync.auth.rig import stage
-from tests.sync.rig import ORG, SITE, TOKEN
+from tests.sync.rig import ORG, SITE, TOKEN, hello
 
 CODE = re.compile(r"Code: ([0-9A-Z]{4}-[0-9A-Z]{4}) ")
 PIN = "274951"
@@ -65,6 +66,20 @@ def test_another_organisation_is_not_taken_without_a_word(db):
     assert f"org was {ORG} and is other now" in said
     assert "url" not in said
     assert "was" not in told(db, "init", "--org", "other")
+
+
+async def test_a_hub_that_was_made_for_one_site_need_not_be_told_which(db):
+    initialised(db)
+    async with stage(db.parent, SystemClock()) as running:
+        assert (await running.get("/v1/people", TOKEN))[0] == 200
+    told(db, "init", "--site", "south")
+    async with stage(db.parent, SystemClock()) as running:
+        assert (await running.get("/v1/people", TOKEN))[0] == 200
+        assert (await running.post("/v1/hello", p.encode(hello()), TOKEN))[0] == 200
+    async with stage(db.parent, SystemClock()) as running:
+        status, answer = await running.get("/v1/people", TOKEN)
+    assert status == 400
+    assert "say which site" in answer["error"]
 
 
 def test_no_code_is_given_out_where_there_is_no_hub(db):

@@ -37,6 +37,11 @@ class Doors:
         self.office = Office(self.gate, keys, clock, limits)
         self.requests = Requests(self.gate, self.office)
 
+    async def named(self) -> tuple[str, str]:
+        """The organisation and the site that the hub was made for; empty where it was not said."""
+        register = self.gate.register
+        return await self.gate.asked(lambda: (register.setting("org"), register.setting("site")))
+
     def start(self, notices: Notices, every: float = LOOK_EVERY) -> None:
         """Begin to follow the register; on the hub's loop."""
         self.gate.on_roll = notices.take
