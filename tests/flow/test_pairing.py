@@ -36,8 +36,8 @@ from tests.waiting import wait_for
 PLAIN = {k: v for k, v in os.environ.items() if k != "WHORL_HUB_TOKEN"}
 
 
-def command(*words, code=0):
-    done = subprocess.run(
+def run(*words):
+    return subprocess.run(
         [sys.executable, "-m", "kiosk", *map(str, words)],
         capture_output=True,
         text=True,
@@ -45,6 +45,10 @@ def command(*words, code=0):
         env=PLAIN,
         check=False,
     )
+
+
+def command(*words, code=0):
+    done = run(*words)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -238,6 +242,8 @@ def test_a_reset_ends_the_pairing_and_the_doctor_sees_what_the_hub_refuses(paire
     assert re.search(r"last event 20\d\d-", new)
     command("hub", "revoke", former[:13], "--db", db)
     assert device in command("hub", "revoke", "Front", "--db", db)
+    # The hub looks at its register every second.
+    wait_for(lambda: run("doctor", "--config", settings).returncode, "the hub to refuse it")
     refused = parts(command("doctor", "--config", settings, code=1))["hub"]
     assert "(403): this device has been revoked; pair this kiosk anew" in refused
 
