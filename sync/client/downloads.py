@@ -310,14 +310,18 @@ class Downloads:
     async def _wait(self) -> None:
         stale = self._look or any(room.stale for room in self._followed())
         wait = self._pacing.cursor if self._moved else self._pacing.sweep if stale else None
+        owed = None
         if wait is None and (awaited := self._awaited()):
             # A hub tells positions only to whom it owes nothing: nobody else would speak up.
-            oldest = min(room.heard for room in awaited)
-            wait = max(oldest + self._pacing.answer - self._loop.time(), 0)
+            owed = min(awaited, key=lambda room: room.heard)
+            wait = max(owed.heard + self._pacing.answer - self._loop.time(), 0)
         try:
             async with asyncio.timeout(wait):
                 await self._called.wait()
         except TimeoutError:
+            # Not left to the clock to say again that it is time: a wait may round to nothing.
+            if owed is not None and not (owed.live or owed.stale):
+                owed.lost()
             moved, self._moved = self._moved, {}
             for page in moved.values():
                 await self._write(self._rooms[page.room], page, [], page.upto)
