@@ -78,22 +78,34 @@ def play_many(
     Stops soon after a day that failed. `tell` hears how far it is.
     """
     played: dict[int, Played] = {}
-    chunks = [replace(day, seed=first) for first in range(day.seed, day.seed + seeds, _CHUNK)]
     last = day.seed + seeds
+    firsts = range(day.seed, last, _CHUNK)
+    chunks = [(replace(day, seed=first), min(_CHUNK, last - first)) for first in firsts]
+    for at in range(0, len(chunks), jobs * _CHUNKS):
+        for some in _played(chunks[at : at + jobs * _CHUNKS], jobs):
+            played |= {one.report.seed: one for one in some}
+            tell(f"{len(played)} of {seeds}")
+        if any(one.wrong for one in played.values()):
+            break
+    return _summed(day.seed, played)
+
+
+def _played(chunks: list[tuple[Day, int]], jobs: int) -> Iterator[list[Played]]:
+    """What became of the chunks, as they are done; after a failed day no further one is begun.
+
+    By workers of their own: to have a pool replace its workers one by one (`max_tasks_per_child`)
+    makes Python 3.11's hang.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_end_with_parent, max_tasks_per_child=_CHUNKS
-    ) as pool:
-        waiting = {pool.submit(_chunk, first, min(_CHUNK, last - first.seed)) for first in chunks}
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        waiting = {pool.submit(_chunk, first, count) for first, count in chunks}
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                played |= {one.report.seed: one for one in future.result()}
-            tell(f"{len(played)} of {seeds}")
-            if any(one.wrong for one in played.values()):
-                pool.shutdown(cancel_futures=True)
-                waiting = {future for future in waiting if not future.cancelled()}
-    return _summed(day.seed, played)
+            for found in (future.result() for future in done):
+                yield found
+                if any(one.wrong for one in found):
+                    pool.shutdown(cancel_futures=True)
+            waiting = {future for future in waiting if not future.cancelled()}
 
 
 def _end_with_parent() -> None:
