@@ -230,6 +230,7 @@ class Folding:
             self._judge_anew(touched)
         keys: Iterable[tuple[str, str]] = touched.keys
         if aliases := self._book.aliases:
+            self._thaw(touched)
             keys = dict.fromkeys((session, aliases.get(who, who)) for session, who in keys)
         many = len(touched.keys) > _SLICE
         for session, people in by_session(keys).items():
@@ -237,6 +238,12 @@ class Folding:
                 if many:
                     time.sleep(_PAUSE)
                 self._fold(session, people[start : start + _SLICE], touched)
+
+    def _thaw(self, touched: Touched) -> None:
+        """Take away merged people's rows that had to stay until what was let go of came back."""
+        for session, person in [key for key in touched.keys if key[1] in self._book.aliases]:
+            if self._pruned and not pruning.frozen(self._db, session, [person]):
+                self._drop(session, person, touched)
 
     def _read(self) -> None:
         self._book = Book(self._db)
@@ -305,14 +312,18 @@ class Folding:
                 dict.fromkeys((session, p) for p, entries in held.items() if entries)
             )
             # What was let go of cannot be folded into another row.
-            if person in after and not pruning.ids_of(self._db, session, person):
-                for table in ("attendance", "review"):
-                    drop = f"DELETE FROM {table} WHERE session = ? AND person = ?"  # noqa: S608  two names of our own
-                    self._db.execute(drop, (session, person))
-                self._noted.discard((session, person))
-                touched.rows.append(Attendance(session, person))
+            if person in after and not pruning.frozen(self._db, session, [person]):
+                self._drop(session, person, touched)
             elif person in homes and not held.get(person):
                 touched.keys[session, person] = None
+
+    def _drop(self, session: str, person: str, touched: Touched) -> None:
+        """Take away the row of somebody who is another now."""
+        for table in ("attendance", "review"):
+            drop = f"DELETE FROM {table} WHERE session = ? AND person = ?"  # noqa: S608  two names of our own
+            self._db.execute(drop, (session, person))
+        self._noted.discard((session, person))
+        touched.rows.append(Attendance(session, person))
 
     def _terms_of(self, session: str) -> Terms:
         terms = self._terms.get(session)

@@ -317,8 +317,10 @@ class Scene:
         if held is None or not kiosk.weather.down:
             return False  # it may be under way
         rows = kiosk.read(
-            "SELECT e.id FROM outbox o JOIN event e ON e.seq = o.seq WHERE e.device = ?"
-            " AND e.kind IN ('check_in', 'check_out')",
+            "SELECT e.id FROM outbox o JOIN event e ON e.seq = o.seq WHERE e.device = ?1"
+            " AND e.kind IN ('check_in', 'check_out')"
+            # One whose chain has lost its end is rescued at its next start, which is not played.
+            " AND e.seq < (SELECT max(seq) FROM event WHERE device = ?1)",
             who.device,
         )
         clean = [id_ for (id_,) in rows if id_ not in held | self.carried]

@@ -91,13 +91,17 @@ class Trouble:
         self._settle_the_shut_out()
 
     def _settle_the_shut_out(self) -> None:
-        """Those who may not come in are let in again, or have their events carried for them."""
+        """Those who may not come in are let in again, or have their events carried for them.
+
+        A restored hub lacks what it had taken from them before, and no stick brings that.
+        """
         scene = self._scene
+        restored = "hub_restored" in scene.faults
         for kiosk in scene.kiosks:
             device = kiosk.store.identity.device
             if not scene.shut_out(device):
                 continue
-            if self._chance.random() < 0.5 or len(scene.members) < 1:
+            if self._chance.random() < 0.5 or len(scene.members) < 1 or restored:
                 scene.let_in(device)
             else:
                 scene.carry(kiosk, scene.members[0])

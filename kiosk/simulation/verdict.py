@@ -165,7 +165,8 @@ def _revoked(verdict: Verdict, log: list[Kept], scene: Scene) -> None:
     """What a device that was shut out brought meanwhile counts for nothing."""
     for kept in log:
         for begin, end in scene.revoked.get(kept.event.device, ()):
-            if begin < scene.hub.accepted[kept.event.id] < end:
+            # A hub that was killed between its commit and its word has told nobody when it was.
+            if begin < scene.hub.accepted.get(kept.event.id, begin) < end:
                 verdict.diverged.append(f"{kept.event.id} counts, and its device was shut out")
 
 

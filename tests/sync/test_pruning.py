@@ -124,6 +124,29 @@ async def test_a_late_decision_says_what_it_saw_and_brings_the_session_back(path
         await server.__aexit__(None, None, None)
 
 
+async def test_a_row_that_had_to_stay_goes_once_its_events_are_back_and_the_person_is_another(
+    path, tmp_path
+):
+    """Merged while events of the row were let go of, which come back afterwards."""
+    house = TestClock()
+    await drained(path, tmp_path, house)
+    back_up(path, tmp_path / "backup.db")
+    house.now += 500 * DAY
+    server, one = await reconnected(path, tmp_path, house)
+    try:
+        await until(lambda: left(one) == 0)
+        await post(one.client._url(), b'[{"record":"merged","id":"p2","value":"p0"}]')
+        await until(lambda: one.store.merged() == {"p2": "p0"})
+        assert {row.person for row in one.store.attendance("s1")} == {"p0", "p1", "p2"}
+        # A late decision about somebody else is news: the session is followed again, all of it.
+        one.store.record(override("p1", "excused")).result(5)
+        await until(lambda: left(one) == 5)
+        await until(lambda: {row.person for row in one.store.attendance("s1")} == {"p0", "p1"})
+    finally:
+        one.close()
+        await server.__aexit__(None, None, None)
+
+
 async def test_a_pruned_session_is_followed_no_more(path, tmp_path):
     house = TestClock()
     await drained(path, tmp_path, house)
