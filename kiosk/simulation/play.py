@@ -111,7 +111,7 @@ async def _day(scene: Scene) -> Played:
         await trouble.heal()
         late = await settled(scene)
         scene.add_kiosk()
-        late += await settled(scene) + await climbed(scene)
+        late += await climbed(scene) + await settled(scene)
         witness.look()
         verdict, log = judged(scene, crowd.told)
         verdict.lost += scene.broken

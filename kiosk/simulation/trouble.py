@@ -101,10 +101,9 @@ class Trouble:
             device = kiosk.store.identity.device
             if not scene.shut_out(device):
                 continue
-            if self._chance.random() < 0.5 or len(scene.members) < 1 or restored:
+            alone = self._chance.random() < 0.5 or len(scene.members) < 1 or restored
+            if alone or not scene.carry(kiosk, scene.members[0]):
                 scene.let_in(device)
-            else:
-                scene.carry(kiosk, scene.members[0])
 
     # -- the faults --------------------------------------------------------------------------------
 
