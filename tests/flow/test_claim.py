@@ -41,6 +41,10 @@ async def stage(open_stage):
     return await open_stage(roster_cache=False)
 
 
+def _under_way(stage):
+    return stage.app._keeper._verifications._waiting
+
+
 async def test_a_code_typed_on_the_glass_and_the_right_finger_check_in(stage):
     assert stage.emulator.slots == {0}
     shell = stage.app.shell
@@ -88,6 +92,8 @@ async def test_cancelled_taken_over_or_unplugged_nobody_is_lost(stage):
     await _asked(stage, "lukas")
     _tap(shell, "cancelClaim")
     await stage.until(lambda: desk.state.phase is Phase.IDLE, "the door")
+    # A finger that is placed while the last look for Lukas's is under way has to be lifted first.
+    await stage.until(lambda: not _under_way(stage), "the reader to look for anybody again")
     assert (await stage.finger("amara")).person.id == "amara"
     desk.badge(LUKAS)
     await _asked(stage, "lukas")
