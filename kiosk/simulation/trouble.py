@@ -56,6 +56,10 @@ class Trouble:
             chosen = [name for name in chosen if name not in ("kiosk_put_back", "kiosk_cloned")]
         elif "hub_restored" in chosen:
             chosen.remove("hub_restored")
+        if {"hub_restored", "kiosk_cloned", "kiosk_put_back"} & set(chosen):
+            # A restored hub sets apart what it had taken in again, and doubles of a paired device
+            # shut each other out: known, and in the docs.
+            chosen = [name for name in chosen if name != "kiosk_revoked"]
         weights = [self.kinds[name][1] for name in chosen]
         end = scene.day.hours * 3600
         at = chance.expovariate(1 / _EVERY)
@@ -91,19 +95,11 @@ class Trouble:
         self._settle_the_shut_out()
 
     def _settle_the_shut_out(self) -> None:
-        """Those who may not come in are let in again, or have their events carried for them.
-
-        A restored hub lacks what it had taken from them before, and no stick brings that.
-        """
+        """Those who may not come in are let in again: what they hold must all come to be there."""
         scene = self._scene
-        restored = "hub_restored" in scene.faults
         for kiosk in scene.kiosks:
-            device = kiosk.store.identity.device
-            if not scene.shut_out(device):
-                continue
-            alone = self._chance.random() < 0.5 or len(scene.members) < 1 or restored
-            if alone or not scene.carry(kiosk, scene.members[0]):
-                scene.let_in(device)
+            if scene.shut_out(kiosk.store.identity.device):
+                scene.let_in(kiosk.store.identity.device)
 
     # -- the faults --------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from kiosk.storefile import connect
 from sync.client.downloads import Downloads
 from sync.client.exchange import Exchange
 
-SEEDS = (1, 2, 4, 5, 7, 14, 17, 21, 25, 28, 31, 34)  # in which all of these happen
+SEEDS = (1, 2, 4, 5, 7, 14, 17, 21, 25, 28, 31, 34, 50, 62)  # in which all of these happen
 FAULTS = {
     "clock_1970",
     "clock_2038",
