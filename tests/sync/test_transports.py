@@ -156,10 +156,11 @@ async def test_a_hub_that_is_away_is_offline_and_not_limited(path, tmp_path):
             proxy.cut()
             await one.reaches(LinkState.OFFLINE)
             await until(lambda: one.status.attempt >= 3, 20)
+            assert not {LinkState.LIMITED_SSE, LinkState.LIMITED_POLLING} & set(one.states)
             proxy.silent = False
             proxy.cut()
-            await one.reaches(LinkState.ONLINE, 15)
-            assert not {LinkState.LIMITED_SSE, LinkState.LIMITED_POLLING} & set(one.states)
+            # A hub that comes back between a handshake and the greeting looks like a proxy's doing.
+            await until(lambda: one.status.transport, 15)
 
 
 async def test_a_refused_token_is_no_reason_for_another_transport(path, tmp_path):
